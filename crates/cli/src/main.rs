@@ -1,0 +1,2 @@
+//! The `ragpulse` command.
+fn main() {}
