@@ -124,14 +124,17 @@ macro_rules! define_reports {
             }
 
             /// Decodes the own fields of the event `name`; `None` for a name that no reporter may use.
-            pub fn decode(name: &str, data: Object) -> Option<Result<Self, serde_json::Error>> {
-                let value = Value::Object(data);
+            ///
+            /// Generic over the deserializer, so that a hub can follow the path to a field that is wrong.
+            pub fn decode<'de, D>(name: &str, data: D) -> Option<Result<Self, D::Error>>
+            where
+                D: serde::Deserializer<'de>,
+            {
                 match name {
-                    $($ename => Some(serde_json::from_value(value).map(Self::$event)),)*
-                    _ if name.starts_with(crate::contract::CUSTOM_PREFIX) => match value {
-                        Value::Object(data) => Some(Ok(Self::Custom { name: name.to_owned(), data })),
-                        _ => None,
-                    },
+                    $($ename => Some($report::deserialize(data).map(Self::$event)),)*
+                    _ if name.starts_with(crate::contract::CUSTOM_PREFIX) => Some(
+                        Object::deserialize(data).map(|data| Self::Custom { name: name.to_owned(), data }),
+                    ),
                     _ => None,
                 }
             }

@@ -1,1 +1,49 @@
-//! RagPulse: server.
+//! The RagPulse hub as a library for any axum application.
+//!
+//! *What it is for:* it takes events from reporters, gives them their place in a pipeline's sequence, folds them into
+//! states and brings both to subscribers — over Socket.IO, and over HTTP with the same cursor.
+//!
+//! *What it never does:* open a listener, start a runtime or install a signal handler. The host owns these; the
+//! [`service`] module helps a host that has nothing else to do.
+//!
+//! The way of the data, one room per step:
+//!
+//! ```text
+//! transport ─► ingest ─► writer ─► log ─► tail ─► room ─► transport
+//!  thin        admit     conflate  seq    one     state,   socket: a position in the room's ring
+//!              (pure)    leases    dedupe order   ring     http: reads from the ring or the log
+//! ```
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let parts = ragpulse_server::Hub::builder().build()?;
+//! let hub = parts.hub.clone();
+//! let app = axum::Router::new()
+//!     .route("/", axum::routing::get(|| async { "my own page" }))
+//!     .merge(parts.router)
+//!     .layer(parts.layer);
+//! let pipeline = hub.pipeline("local-files-pipeline", "local_files")?.start().await?;
+//! let file = pipeline.file("report.pdf").begin().await?;
+//! file.progress("extraction", 0.5).await?;
+//! file.completed().await?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8103").await?;
+//! axum::serve(listener, app).await?;
+//! # Ok(()) }
+//! ```
+
+pub mod auth;
+pub mod clock;
+pub mod config;
+mod doors;
+mod guard;
+mod hub;
+mod ingest;
+pub mod log;
+pub mod service;
+mod transport;
+
+pub use auth::{Act, Authoriser, Principal};
+pub use config::{Config, ConfigError};
+pub use guard::{FileGuard, PipelineBuilder, PipelineGuard};
+pub use hub::{BuildError, Hub, HubBuilder, HubParts, Stats};
+pub use transport::HubLayer;

@@ -1,0 +1,241 @@
+//! The hub: one handle, the rooms of its pipelines, and the tasks that move data between them.
+//!
+//! [`writer`] is the only one that appends to the log; [`tail`] the only one that moves what was appended into
+//! [`room`]s; [`sweep`] continues subscribers whose buffers were full.
+
+mod build;
+mod outlet;
+mod read;
+mod registry;
+mod ring;
+mod room;
+mod snapshot;
+mod stats;
+mod sweep;
+mod tail;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use ragpulse_protocol::command::PublishReceipt;
+use ragpulse_protocol::{Code, PipelineId, PipelineStatus, PipelineType, Problem, ReporterId, Timestamp};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Act, Authoriser, Principal, forbidden};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::guard::PipelineBuilder;
+use crate::ingest;
+use crate::log::EventLog;
+use crate::transport::SocketEnd;
+
+pub use build::{BuildError, HubBuilder, HubParts};
+pub(crate) use outlet::{Dialect, Outlet, Sent};
+pub(crate) use read::Found;
+pub(crate) use registry::Registry;
+pub(crate) use room::{Read, Room};
+pub(crate) use stats::Counters;
+pub use stats::Stats;
+pub(crate) use writer::unknown_pipeline;
+
+/// How long an acknowledgement waits at most until what it acknowledges can be seen on this node.
+const VISIBLE_WITHIN: Duration = Duration::from_millis(250);
+
+/// A handle to a hub: cheap to clone, alive as long as any clone or task of it.
+#[derive(Clone)]
+pub struct Hub(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) authoriser: Arc<dyn Authoriser>,
+    pub(crate) registry: Registry,
+    pub(crate) counters: Counters,
+    pub(crate) started: Timestamp,
+    writers: Vec<mpsc::Sender<writer::Command>>,
+    sweeper: sweep::Paused,
+    /// True from the moment that the hub begins to close: ingest refuses, held requests are answered.
+    closing: watch::Sender<bool>,
+    closed: AtomicBool,
+    /// Ends the hub's tasks.
+    end: CancellationToken,
+    socket: Mutex<Option<SocketEnd>>,
+    next_outlet: AtomicU64,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("pipelines", &self.0.registry.len()).finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// Begins to build a hub.
+    pub fn builder() -> HubBuilder {
+        HubBuilder::default()
+    }
+
+    /// A pipeline to report from within this process, with its own lease.
+    ///
+    /// # Errors
+    /// A problem with the code `invalid_name`.
+    pub fn pipeline(&self, id: &str, pipeline_type: &str) -> Result<PipelineBuilder, Problem> {
+        let invalid = |error: ragpulse_protocol::ids::InvalidName| {
+            Problem::new(Code::InvalidName, format!("Cannot report: {error}."))
+        };
+        let id = PipelineId::new(id).map_err(invalid)?;
+        let pipeline_type = PipelineType::new(pipeline_type).map_err(invalid)?;
+        Ok(PipelineBuilder::new(self.clone(), id, pipeline_type))
+    }
+
+    /// The state of a pipeline right now; `None` when there is no such pipeline.
+    pub fn state(&self, pipeline: &PipelineId) -> Option<PipelineStatus> {
+        self.0.registry.get(pipeline)?.state()
+    }
+
+    /// The pipelines there are.
+    pub fn pipelines(&self) -> Vec<PipelineId> {
+        self.0.registry.known().iter().map(|room| room.id.clone()).collect()
+    }
+
+    /// Counts since the hub was built.
+    pub fn stats(&self) -> Stats {
+        self.0.counters.read(&self.0.registry)
+    }
+
+    /// Takes events of a reporter, as JSON, in order: all of them or none.
+    ///
+    /// # Errors
+    /// The problem, with the index and the field where one event is wrong.
+    pub(crate) async fn publish(
+        &self,
+        who: &Principal,
+        pipeline: &PipelineId,
+        reporter: Option<ReporterId>,
+        events: Vec<Value>,
+    ) -> Result<PublishReceipt, Problem> {
+        if !self.0.authoriser.allows(who, Act::Report, pipeline) {
+            return Err(forbidden(pipeline));
+        }
+        self.take(pipeline, reporter, events).await
+    }
+
+    /// As [`publish`](Self::publish), for the host itself.
+    pub(crate) async fn take(
+        &self,
+        pipeline: &PipelineId,
+        reporter: Option<ReporterId>,
+        events: Vec<Value>,
+    ) -> Result<PublishReceipt, Problem> {
+        let now = self.0.clock.now();
+        let events = ingest::admit_all(events, pipeline, now, &self.0.config.limits).inspect_err(|_| {
+            self.0.counters.refused.fetch_add(1, Ordering::Relaxed);
+        })?;
+        let receipt = self
+            .ask(pipeline, |reply| {
+                let publish =
+                    writer::Publish { pipeline: pipeline.clone(), reporter, events, received_at: now };
+                writer::Command::Publish(publish, reply)
+            })
+            .await?;
+        self.visible(pipeline, receipt.seq).await;
+        Ok(receipt)
+    }
+
+    /// Forgets a pipeline and its history.
+    pub(crate) async fn forget(&self, who: &Principal, pipeline: &PipelineId) -> Result<(), Problem> {
+        if !self.0.authoriser.allows(who, Act::Forget, pipeline) {
+            return Err(forbidden(pipeline));
+        }
+        let requested_by = Some(who.name.clone()).filter(|name| !name.is_empty());
+        self.ask(pipeline, |reply| writer::Command::Forget(pipeline.clone(), requested_by, reply)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        pipeline: &PipelineId,
+        command: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> writer::Command,
+    ) -> Result<T, Problem> {
+        if self.is_closing() {
+            return Err(closing());
+        }
+        let (reply, answer) = oneshot::channel();
+        // A full queue means that the log is slower than its reporters: they wait a little, then come back.
+        let writer = &self.0.writers[writer::shard(pipeline, self.0.writers.len())];
+        match tokio::time::timeout(Duration::from_secs(5), writer.send(command(reply))).await {
+            Ok(Ok(())) => answer.await.unwrap_or_else(|_| Err(closing())),
+            Ok(Err(_)) => Err(closing()),
+            Err(_) => Err(Problem::new(
+                Code::Overloaded,
+                "The hub takes events more slowly than they come. Send this again in a few seconds.",
+            )),
+        }
+    }
+
+    /// Waits, but not for long, until this node shows what was acknowledged, so that who asks next sees it.
+    async fn visible(&self, pipeline: &PipelineId, seq: u64) {
+        let Some(room) = self.0.registry.get(pipeline) else { return };
+        let mut head = room.head();
+        let _ = tokio::time::timeout(VISIBLE_WITHIN, head.wait_for(|head| *head >= seq)).await;
+    }
+
+    /// Whether the hub has begun to close.
+    pub fn is_closing(&self) -> bool {
+        *self.0.closing.borrow()
+    }
+
+    /// Has a follower that is behind continued soon.
+    pub(crate) fn continue_soon(&self, room: &Arc<Room>, outlet: u64) {
+        self.0.sweeper.add(room, outlet);
+    }
+
+    pub(crate) fn closing_signal(&self) -> watch::Receiver<bool> {
+        self.0.closing.subscribe()
+    }
+
+    pub(crate) fn next_outlet_id(&self) -> u64 {
+        self.0.next_outlet.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Closes: refuses new events, appends what is held back, tells subscribers when to come back, ends every socket
+    /// and held request, and returns within `deadline` whatever the peers do.
+    pub async fn close(&self, deadline: Duration) {
+        let started = tokio::time::Instant::now();
+        self.0.closing.send_replace(true);
+        if self.0.closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let left = || deadline.saturating_sub(started.elapsed());
+        for writer in &self.0.writers {
+            let (reply, done) = oneshot::channel();
+            let flushed = async {
+                if writer.send(writer::Command::Flush(reply)).await.is_ok() {
+                    let _ = done.await;
+                }
+            };
+            let _ = tokio::time::timeout(left() / 4, flushed).await;
+        }
+        self.0.registry.broadcast_closing(self.0.config.retry_after_ms);
+        // A moment for the buffers to drain; a peer that does not read is not waited for.
+        tokio::time::sleep(left().min(Duration::from_millis(50))).await;
+        let socket = self.0.socket.lock().take();
+        if let Some(socket) = socket {
+            if tokio::time::timeout(left(), socket.close()).await.is_err() {
+                tracing::warn!("some peers did not close in time and were left to the listener");
+            }
+            socket.forget();
+        }
+        self.0.registry.clear_outlets();
+        self.0.end.cancel();
+    }
+}
+
+pub(crate) fn closing() -> Problem {
+    Problem::new(Code::Closing, "The hub is closing. Send this again when it is back.")
+}

@@ -1,0 +1,182 @@
+//! Building a hub: the handle, the router and the Socket.IO layer, wired but not listening.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Counters, Hub, Inner, Registry, sweep, tail, writer};
+use crate::auth::{Authoriser, Open};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError};
+use crate::log::{EventLog, LogError, MemoryLog};
+use crate::transport::{self, HubLayer};
+
+/// Sets up a hub.
+#[derive(Default)]
+pub struct HubBuilder {
+    config: Config,
+    log: Option<Arc<dyn EventLog>>,
+    clock: Option<Arc<dyn Clock>>,
+    authoriser: Option<Arc<dyn Authoriser>>,
+}
+
+/// A hub that is ready: merge the router, put the layer around, keep the handle.
+pub struct HubParts {
+    /// The HTTP routes, doors included.
+    pub router: axum::Router,
+    /// Socket.IO, doors included: `Router::layer` it around your application.
+    pub layer: HubLayer,
+    /// The handle.
+    pub hub: Hub,
+}
+
+/// Why a hub was not built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no tokio runtime to run the hub's tasks on.
+    #[error("a hub has to be built within a tokio runtime")]
+    NoRuntime,
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log's tail was taken before: a log belongs to one hub.
+    #[error("this log belongs to another hub")]
+    LogInUse,
+}
+
+impl HubBuilder {
+    /// The settings. Default: [`Config::default`].
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The log. Default: a [`MemoryLog`].
+    #[must_use]
+    pub fn log(mut self, log: Arc<dyn EventLog>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// The clock. Default: the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Who may do what. Default: everybody everything.
+    #[must_use]
+    pub fn authoriser(mut self, authoriser: impl Authoriser) -> Self {
+        self.authoriser = Some(Arc::new(authoriser));
+        self
+    }
+
+    /// Builds a hub on a log that is empty, such as a fresh [`MemoryLog`].
+    ///
+    /// # Errors
+    /// [`BuildError`], when a setting makes no sense or there is no runtime.
+    pub fn build(self) -> Result<HubParts, BuildError> {
+        self.build_from(Vec::new())
+    }
+
+    /// Reads what the log holds, and builds the hub on it.
+    ///
+    /// # Errors
+    /// [`BuildError`], also when the log cannot be read.
+    pub async fn open(self) -> Result<HubParts, BuildError> {
+        let states = match &self.log {
+            Some(log) => log.load().await?,
+            None => Vec::new(),
+        };
+        self.build_from(states)
+    }
+
+    fn build_from(self, states: Vec<ragpulse_protocol::PipelineStatus>) -> Result<HubParts, BuildError> {
+        let config = self.config;
+        config.check()?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::new(&config.limits)));
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
+        let authoriser = self.authoriser.unwrap_or_else(|| Arc::new(Open));
+        let tail = log.take_tail().ok_or(BuildError::LogInUse)?;
+        let now = clock.now();
+
+        let count = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        let (writers, queues): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::channel(config.limits.ingest_queue)).unzip();
+        let registry = Registry::new(&config.limits);
+        let mut desks: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+        for state in states {
+            let id = state.pipeline_id.clone();
+            desks[writer::shard(&id, count)].push((id.clone(), writer::restore(&state, &config, now)));
+            registry.get_or_open(&id).restore(state);
+        }
+        let hub = Hub(Arc::new(Inner {
+            config,
+            log,
+            clock,
+            authoriser,
+            registry,
+            counters: Counters::default(),
+            started: now,
+            writers,
+            sweeper: sweep::Paused::default(),
+            closing: watch::Sender::new(false),
+            closed: AtomicBool::new(false),
+            end: CancellationToken::new(),
+            socket: Mutex::new(None),
+            next_outlet: AtomicU64::new(1),
+        }));
+        let (layer, socket) = transport::socket(&hub);
+        *hub.0.socket.lock() = Some(socket);
+
+        for (queue, desks) in queues.into_iter().zip(desks) {
+            runtime.spawn(writer::run(hub.0.clone(), queue, desks));
+        }
+        runtime.spawn(tail::run(hub.0.clone(), tail));
+        runtime.spawn(sweep::run(hub.0.clone()));
+        runtime.spawn(heartbeats(hub.0.clone()));
+        Ok(HubParts { router: transport::router(&hub), layer, hub })
+    }
+}
+
+/// Signs of life to subscribers, and now and then a look for ids that are held for nobody.
+async fn heartbeats(hub: Arc<Inner>) {
+    let period = hub.config.heartbeat();
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = hub.end.cancelled() => return,
+        }
+        let now = hub.clock.now();
+        let uptime = Duration::from_millis(now.millis_since(hub.started).unsigned_abs()).as_secs_f64();
+        let memory = resident_bytes();
+        for (number, room) in hub.registry.known().into_iter().enumerate() {
+            room.heartbeat(now, uptime, memory);
+            if number % 64 == 63 {
+                tokio::task::yield_now().await;
+            }
+        }
+        hub.registry.sweep();
+    }
+}
+
+/// The resident memory of this process, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,149 @@
+//! The registry: which rooms there are, and who wants the rooms of a type, also those to come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use ragpulse_protocol::message::HubClosing;
+use ragpulse_protocol::{Code, PipelineId, PipelineType, Problem};
+use serde_json::value::to_raw_value;
+
+use super::outlet::Outlet;
+use super::room::Room;
+use crate::config::HubLimits;
+
+/// All rooms of a hub.
+pub(crate) struct Registry {
+    rooms: RwLock<HashMap<PipelineId, Arc<Room>>>,
+    /// Those who follow a type. Locked before a room's type is made known, so that nobody falls between.
+    by_type: Mutex<HashMap<PipelineType, HashMap<u64, Arc<dyn Outlet>>>>,
+    limits: HubLimits,
+}
+
+impl Registry {
+    pub(crate) fn new(limits: &HubLimits) -> Self {
+        Self { rooms: RwLock::default(), by_type: Mutex::default(), limits: limits.clone() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rooms.read().len()
+    }
+
+    pub(crate) fn get(&self, id: &PipelineId) -> Option<Arc<Room>> {
+        self.rooms.read().get(id).cloned()
+    }
+
+    /// The room of a pipeline, or one that is held until the pipeline exists.
+    ///
+    /// # Errors
+    /// When as many ids are held as may be.
+    pub(crate) fn get_or_hold(&self, id: &PipelineId) -> Result<Arc<Room>, Problem> {
+        if let Some(room) = self.get(id) {
+            return Ok(room);
+        }
+        if self.len() >= self.limits.pipelines.saturating_mul(2) {
+            self.sweep();
+        }
+        let mut rooms = self.rooms.write();
+        if let Some(room) = rooms.get(id) {
+            return Ok(room.clone());
+        }
+        if rooms.len() >= self.limits.pipelines.saturating_mul(2) {
+            return Err(Problem::new(
+                Code::LimitExceeded,
+                "This hub holds as many unknown pipelines as it may. Ask for pipelines that exist, or later.",
+            ));
+        }
+        let room = Arc::new(Room::new(id.clone(), &self.limits));
+        rooms.insert(id.clone(), room.clone());
+        Ok(room)
+    }
+
+    /// The room for a pipeline whose first event is here, whatever is held.
+    pub(crate) fn get_or_open(&self, id: &PipelineId) -> Arc<Room> {
+        if let Some(room) = self.get(id) {
+            return room;
+        }
+        let mut rooms = self.rooms.write();
+        rooms.entry(id.clone()).or_insert_with(|| Arc::new(Room::new(id.clone(), &self.limits))).clone()
+    }
+
+    /// The pipelines that exist, by id.
+    pub(crate) fn known(&self) -> Vec<Arc<Room>> {
+        let mut known: Vec<_> = self.rooms.read().values().filter(|room| room.is_known()).cloned().collect();
+        known.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        known
+    }
+
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.all().iter().map(|room| room.follower_count()).sum()
+    }
+
+    fn all(&self) -> Vec<Arc<Room>> {
+        self.rooms.read().values().cloned().collect()
+    }
+
+    /// Lets go of ids that are held for nobody.
+    pub(crate) fn sweep(&self) {
+        self.rooms
+            .write()
+            .retain(|_, room| room.is_known() || room.follower_count() > 0 || Arc::strong_count(room) > 1);
+    }
+
+    /// Adds a follower of a type; gives the rooms of that type there are now.
+    pub(crate) fn follow_type(&self, kind: &PipelineType, outlet: Arc<dyn Outlet>) -> Vec<Arc<Room>> {
+        let mut by_type = self.by_type.lock();
+        by_type.entry(kind.clone()).or_default().insert(outlet.id(), outlet);
+        self.known().into_iter().filter(|room| room.pipeline_type().as_ref() == Some(kind)).collect()
+    }
+
+    /// Makes a pipeline's first event known: `reveal` runs while nobody can begin to follow the type, with those who
+    /// do already.
+    pub(crate) fn reveal<T>(&self, kind: &PipelineType, reveal: impl FnOnce(Vec<Arc<dyn Outlet>>) -> T) -> T {
+        let by_type = self.by_type.lock();
+        reveal(by_type.get(kind).map(|outlets| outlets.values().cloned().collect()).unwrap_or_default())
+    }
+
+    pub(crate) fn unfollow_type(&self, kind: &PipelineType, outlet: u64) {
+        let mut by_type = self.by_type.lock();
+        if let Some(outlets) = by_type.get_mut(kind) {
+            outlets.remove(&outlet);
+            if outlets.is_empty() {
+                by_type.remove(kind);
+            }
+        }
+    }
+
+    /// An outlet is gone: it follows nothing any more.
+    pub(crate) fn forget_outlet(&self, outlet: u64) {
+        self.by_type.lock().retain(|_, outlets| {
+            outlets.remove(&outlet);
+            !outlets.is_empty()
+        });
+        for room in self.all() {
+            room.leave(outlet);
+        }
+    }
+
+    /// Tells each outlet once that the hub closes.
+    pub(crate) fn broadcast_closing(&self, retry_after_ms: u64) {
+        let Ok(payload) = to_raw_value(&HubClosing { retry_after_ms }) else { return };
+        let mut outlets: HashMap<u64, Arc<dyn Outlet>> = HashMap::new();
+        for room in self.all() {
+            outlets.extend(room.outlets().into_iter().map(|outlet| (outlet.id(), outlet)));
+        }
+        for followers in self.by_type.lock().values() {
+            outlets.extend(followers.iter().map(|(id, outlet)| (*id, outlet.clone())));
+        }
+        for outlet in outlets.values() {
+            let _ = outlet.emit("hub:closing", &payload);
+        }
+    }
+
+    pub(crate) fn clear_outlets(&self) {
+        self.by_type.lock().clear();
+        for room in self.all() {
+            room.clear_outlets();
+        }
+    }
+}

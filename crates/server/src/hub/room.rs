@@ -1,0 +1,456 @@
+//! A room: one pipeline on this node. Its state, its ring, and everybody who follows it.
+//!
+//! Events come in from the tail, in order, one at a time. Joining and applying exclude each other by the room's lock, so
+//! nobody misses an event between the state they got and the next one. Nothing here waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+use ragpulse_protocol::command::SubscribedPipeline;
+use ragpulse_protocol::message::Heartbeat;
+use ragpulse_protocol::parts::Alive;
+use ragpulse_protocol::status::{Limits, ResetReason};
+use ragpulse_protocol::{
+    Cursor, Epoch, Liveness, Object, PipelineId, PipelineStatus, PipelineType, Timestamp, apply,
+};
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::watch;
+
+use super::outlet::{Dialect, Outlet, Sent};
+use super::ring::Ring;
+use super::snapshot::{SnapshotCache, with_current_status};
+use crate::config::HubLimits;
+use crate::log::Record;
+
+/// How many events are emitted between two looks at the room.
+const SLICE: usize = 64;
+
+/// One pipeline on this node; also an id that is held for subscribers before its pipeline exists.
+pub(crate) struct Room {
+    pub(crate) id: PipelineId,
+    inner: Mutex<RoomInner>,
+    /// The last `seq` applied; 0 while the pipeline is not known.
+    head: watch::Sender<u64>,
+    heard: AtomicI64,
+    replay_events: u64,
+}
+
+struct RoomInner {
+    state: Option<PipelineStatus>,
+    ring: Ring,
+    followers: HashMap<u64, Follower>,
+    snapshots: SnapshotCache,
+    generation: u64,
+}
+
+/// A subscriber is a position in the ring.
+struct Follower {
+    outlet: Arc<dyn Outlet>,
+    /// The last `seq` in its buffer.
+    position: u64,
+    /// At the head, so that new events go to it at once.
+    live: bool,
+    /// It is to get a snapshot before anything else.
+    owed: Option<Option<ResetReason>>,
+    /// Tells a later join of the same outlet from this one.
+    generation: u64,
+}
+
+/// What a join did.
+#[derive(Debug)]
+pub(crate) struct Join {
+    pub(crate) answer: SubscribedPipeline,
+    /// The follower is behind and has to be continued.
+    pub(crate) paused: bool,
+}
+
+/// What an applied event did.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    pub(crate) delivered: u64,
+    /// The outlets that are full and have to be continued.
+    pub(crate) paused: Vec<u64>,
+    pub(crate) anomalies: u64,
+}
+
+/// What continuing a follower did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Advance {
+    /// It is at the head again.
+    Live,
+    /// It is still behind: its buffer is full, or the slice was not the last.
+    Behind,
+    /// It has left.
+    Gone,
+}
+
+/// What there is after a cursor, without looking into the log.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// There is no such pipeline.
+    Unknown,
+    /// These events, and whether they reach the end.
+    Events { epoch: Epoch, records: Vec<Arc<Record>>, up_to_date: bool },
+    /// The ring does not hold them; the log may.
+    Older { epoch: Epoch },
+    /// No events can be given: the state instead.
+    State(Box<PipelineStatus>, Option<ResetReason>),
+}
+
+impl Room {
+    pub(crate) fn new(id: PipelineId, limits: &HubLimits) -> Self {
+        Self {
+            id,
+            inner: Mutex::new(RoomInner {
+                state: None,
+                ring: Ring::new(limits.ring_events, limits.ring_bytes),
+                followers: HashMap::new(),
+                snapshots: SnapshotCache::default(),
+                generation: 0,
+            }),
+            head: watch::Sender::new(0),
+            heard: AtomicI64::new(0),
+            replay_events: limits.replay_events,
+        }
+    }
+
+    pub(crate) fn state(&self) -> Option<PipelineStatus> {
+        self.inner.lock().state.clone()
+    }
+
+    /// Looks at the state without copying it.
+    pub(crate) fn with_state<T>(&self, look: impl FnOnce(&PipelineStatus) -> T) -> Option<T> {
+        self.inner.lock().state.as_ref().map(look)
+    }
+
+    pub(crate) fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.inner.lock().state.is_some()
+    }
+
+    pub(crate) fn pipeline_type(&self) -> Option<PipelineType> {
+        self.inner.lock().state.as_ref().map(|state| state.pipeline_type.clone())
+    }
+
+    pub(crate) fn follower_count(&self) -> usize {
+        self.inner.lock().followers.len()
+    }
+
+    /// When a reporter was last heard.
+    pub(crate) fn last_heard(&self) -> Timestamp {
+        Timestamp::from_millis(self.heard.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn hear(&self, now: Timestamp) {
+        self.heard.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Takes over a state from the log, for a hub that starts.
+    pub(crate) fn restore(&self, state: PipelineStatus) {
+        self.heard.store(state.last_activity.as_millis(), Ordering::Relaxed);
+        let mut inner = self.inner.lock();
+        self.head.send_replace(state.seq);
+        inner.state = Some(state.limited_to(Limits::default()));
+        inner.snapshots.forget();
+    }
+
+    /// What time alone changes: whether the reporters of an online pipeline are heard.
+    pub(crate) fn set_liveness(&self, liveness: Liveness) {
+        let mut inner = self.inner.lock();
+        if let Some(state) = inner.state.as_mut().filter(|state| state.is_online()) {
+            state.liveness = liveness;
+            inner.snapshots.forget();
+        }
+    }
+
+    /// Applies the next event and hands it to everybody at the head.
+    pub(crate) fn apply(&self, record: Arc<Record>, now: Timestamp) -> Applied {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let mut applied = Applied::default();
+        let state = inner.state.get_or_insert_with(|| {
+            let shared = record.event.shared();
+            PipelineStatus::opening(
+                shared.pipeline_id.clone(),
+                shared.pipeline_type.clone(),
+                shared.epoch.clone(),
+                shared.timestamp,
+                Limits::default(),
+            )
+        });
+        applied.anomalies = apply(state, &record.event).len() as u64;
+        inner.snapshots.forget();
+        inner.ring.push(record.clone());
+
+        let mut reference: Option<Box<RawValue>> = None;
+        inner.followers.retain(|id, follower| {
+            if !follower.live {
+                return true;
+            }
+            let payload = payload_for(follower.outlet.dialect(), &record, state, &mut reference, now);
+            match follower.outlet.emit(&record.name, payload) {
+                Sent::Buffered => {
+                    follower.position = record.seq;
+                    applied.delivered += 1;
+                    true
+                }
+                Sent::Full => {
+                    follower.live = false;
+                    applied.paused.push(*id);
+                    true
+                }
+                Sent::Gone => false,
+            }
+        });
+        self.head.send_replace(record.seq);
+        applied
+    }
+
+    /// The pipeline is forgotten: who follows it waits for its next life.
+    pub(crate) fn forget(&self) {
+        let mut inner = self.inner.lock();
+        inner.state = None;
+        inner.ring.clear();
+        inner.snapshots.forget();
+        for follower in inner.followers.values_mut() {
+            follower.position = 0;
+            // One that was behind has not heard of the end of this life.
+            follower.live = true;
+            follower.owed = None;
+        }
+        self.head.send_replace(0);
+    }
+
+    /// Joins a subscriber at its cursor, in place of an earlier join of the same outlet.
+    pub(crate) fn join(&self, outlet: Arc<dyn Outlet>, cursor: Option<&Cursor>, now: Timestamp) -> Join {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        inner.generation += 1;
+        let mut follower =
+            Follower { position: 0, live: false, owed: None, generation: inner.generation, outlet };
+        let mut answer =
+            SubscribedPipeline { pipeline_id: self.id.clone(), recovered: false, replayed: 0, reason: None };
+        match plan_join(inner.state.as_ref(), &inner.ring, cursor, self.replay_events) {
+            Plan::Hold => {
+                follower.live = true;
+                answer.recovered = cursor.is_none();
+                answer.reason = cursor.is_some().then_some(ResetReason::UnknownPipeline);
+            }
+            Plan::Replay { from, events } => {
+                follower.position = from;
+                follower.live = events == 0;
+                answer.recovered = true;
+                answer.replayed = events;
+            }
+            Plan::Snapshot(reason) => {
+                answer.reason.clone_from(&reason);
+                follower.owed = Some(reason);
+            }
+        }
+        let mut gone = false;
+        if follower.owed.is_some()
+            && let Some(state) = &inner.state
+        {
+            gone = give_snapshot(&mut follower, state, &mut inner.snapshots, now) == Sent::Gone;
+        }
+        let paused = !follower.live && !gone;
+        if !gone {
+            inner.followers.insert(follower.outlet.id(), follower);
+        }
+        Join { answer, paused }
+    }
+
+    /// Whether this outlet follows.
+    pub(crate) fn has(&self, outlet: u64) -> bool {
+        self.inner.lock().followers.contains_key(&outlet)
+    }
+
+    pub(crate) fn leave(&self, outlet: u64) -> bool {
+        self.inner.lock().followers.remove(&outlet).is_some()
+    }
+
+    /// Continues a follower that is behind, from the ring, by at most one slice. The emits are outside the lock.
+    pub(crate) fn advance(&self, outlet: u64, now: Timestamp) -> (Advance, u64) {
+        let (out, slice, generation, reference) = {
+            let mut inner = self.inner.lock();
+            let inner = &mut *inner;
+            let Some(follower) = inner.followers.get_mut(&outlet) else { return (Advance::Gone, 0) };
+            let Some(state) = &inner.state else { return (Advance::Live, 0) };
+            if follower.live {
+                return (Advance::Live, 0);
+            }
+            if follower.owed.is_none() && follower.position == state.seq {
+                follower.live = true;
+                return (Advance::Live, 0);
+            }
+            if follower.owed.is_none() && inner.ring.after(follower.position, 0).is_none() {
+                follower.owed = Some(Some(ResetReason::Lagged));
+            }
+            if follower.owed.is_some() {
+                return match give_snapshot(follower, state, &mut inner.snapshots, now) {
+                    Sent::Buffered => (Advance::Live, 1),
+                    Sent::Full => (Advance::Behind, 0),
+                    Sent::Gone => {
+                        inner.followers.remove(&outlet);
+                        (Advance::Gone, 0)
+                    }
+                };
+            }
+            let slice: Vec<Arc<Record>> = inner
+                .ring
+                .after(follower.position, SLICE)
+                .map(|records| records.cloned().collect())
+                .unwrap_or_default();
+            // The state of an earlier moment cannot be had, so an update that is late brings the present one.
+            let updates = slice.iter().any(|record| &*record.name == "status:update");
+            let reference =
+                (follower.outlet.dialect() == Dialect::Reference && updates).then(|| state.clone());
+            (follower.outlet.clone(), slice, follower.generation, reference)
+        };
+        let mut reached = None;
+        let mut last = Sent::Buffered;
+        let mut count = 0;
+        for record in &slice {
+            let current = reference.as_ref().map(|state| with_current_status(record, state, now));
+            last = out.emit(&record.name, current.as_deref().unwrap_or(&record.payload));
+            if last != Sent::Buffered {
+                break;
+            }
+            count += 1;
+            reached = Some(record.seq);
+        }
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let head = inner.state.as_ref().map_or(0, |state| state.seq);
+        let Some(follower) = inner.followers.get_mut(&outlet) else { return (Advance::Gone, count) };
+        if follower.generation != generation || head == 0 {
+            // Joined anew, or forgotten, while this slice was under way; what it sent is ignored by the apply rule.
+            return (Advance::Behind, count);
+        }
+        if last == Sent::Gone {
+            inner.followers.remove(&outlet);
+            return (Advance::Gone, count);
+        }
+        follower.position = reached.unwrap_or(follower.position);
+        follower.live = follower.position == head;
+        (if follower.live { Advance::Live } else { Advance::Behind }, count)
+    }
+
+    /// What there is after a cursor.
+    pub(crate) fn read(&self, cursor: Option<&Cursor>, limit: usize) -> Read {
+        let inner = self.inner.lock();
+        let Some(state) = &inner.state else { return Read::Unknown };
+        let whole = |reason| Read::State(Box::new(state.clone()), reason);
+        let Some(cursor) = cursor else { return whole(None) };
+        if cursor.epoch != state.epoch {
+            return whole(Some(ResetReason::EpochChanged));
+        }
+        if cursor.seq > state.seq {
+            return whole(Some(ResetReason::Ahead));
+        }
+        let epoch = state.epoch.clone();
+        if cursor.seq == state.seq {
+            return Read::Events { epoch, records: Vec::new(), up_to_date: true };
+        }
+        match inner.ring.after(cursor.seq, limit) {
+            Some(records) => {
+                let records: Vec<Arc<Record>> = records.cloned().collect();
+                let up_to_date = records.last().is_some_and(|record| record.seq == state.seq);
+                Read::Events { epoch, records, up_to_date }
+            }
+            None => Read::Older { epoch },
+        }
+    }
+
+    /// Tells everybody at the head that the hub is there, and how far the sequence goes.
+    pub(crate) fn heartbeat(&self, now: Timestamp, uptime: f64, memory: Option<u64>) {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let Some(state) = &inner.state else { return };
+        let heartbeat = Heartbeat {
+            pipeline_id: state.pipeline_id.clone(),
+            pipeline_type: state.pipeline_type.clone(),
+            epoch: state.epoch.clone(),
+            seq: state.seq,
+            timestamp: now,
+            status: Alive,
+            liveness: state.liveness,
+            uptime,
+            active_files: state.counts.processing,
+            memory_usage: memory,
+            extra: Object::new(),
+        };
+        let Ok(payload) = to_raw_value(&heartbeat) else { return };
+        // A full buffer drops it: it only says what the next event or heartbeat will say too.
+        inner.followers.retain(|_, follower| {
+            !follower.live || follower.outlet.emit("heartbeat", &payload) != Sent::Gone
+        });
+    }
+
+    /// The outlets that follow.
+    pub(crate) fn outlets(&self) -> Vec<Arc<dyn Outlet>> {
+        self.inner.lock().followers.values().map(|follower| follower.outlet.clone()).collect()
+    }
+
+    pub(crate) fn clear_outlets(&self) {
+        self.inner.lock().followers.clear();
+    }
+}
+
+enum Plan {
+    Hold,
+    Replay { from: u64, events: u64 },
+    Snapshot(Option<ResetReason>),
+}
+
+/// How to bring a subscriber from its cursor to the head.
+fn plan_join(state: Option<&PipelineStatus>, ring: &Ring, cursor: Option<&Cursor>, budget: u64) -> Plan {
+    let Some(state) = state else { return Plan::Hold };
+    let Some(cursor) = cursor else { return Plan::Snapshot(None) };
+    if cursor.epoch != state.epoch {
+        return Plan::Snapshot(Some(ResetReason::EpochChanged));
+    }
+    match state.seq.checked_sub(cursor.seq) {
+        None => Plan::Snapshot(Some(ResetReason::Ahead)),
+        Some(0) => Plan::Replay { from: cursor.seq, events: 0 },
+        Some(events) if events > budget => Plan::Snapshot(Some(ResetReason::Lagged)),
+        Some(events) if ring.after(cursor.seq, 0).is_some() => Plan::Replay { from: cursor.seq, events },
+        Some(_) => Plan::Snapshot(Some(ResetReason::Trimmed)),
+    }
+}
+
+fn give_snapshot(
+    follower: &mut Follower,
+    state: &PipelineStatus,
+    snapshots: &mut SnapshotCache,
+    now: Timestamp,
+) -> Sent {
+    let reason = follower.owed.clone().flatten();
+    let payload = snapshots.get(state, follower.outlet.dialect(), reason.as_ref(), now);
+    let sent = follower.outlet.emit("pipeline:status", &payload);
+    if sent == Sent::Buffered {
+        follower.owed = None;
+        follower.position = state.seq;
+        follower.live = true;
+    }
+    sent
+}
+
+fn payload_for<'a>(
+    dialect: Dialect,
+    record: &'a Record,
+    state: &PipelineStatus,
+    reference: &'a mut Option<Box<RawValue>>,
+    now: Timestamp,
+) -> &'a RawValue {
+    if dialect == Dialect::Reference && &*record.name == "status:update" {
+        reference.get_or_insert_with(|| with_current_status(record, state, now))
+    } else {
+        &record.payload
+    }
+}

@@ -1,0 +1,349 @@
+//! A desk: what a writer keeps of one pipeline — who reports, which files are open, what progress is held back.
+//!
+//! [`Desk::plan`] turns a batch into what is to be appended. It changes the desk as if the append had happened already;
+//! where it does not happen, [`Desk::undo`] takes the changes back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ragpulse_protocol::limits::DEFAULT_LEASE_SECONDS;
+use ragpulse_protocol::{
+    Code, Epoch, Liveness, PipelineId, PipelineStatus, PipelineType, Problem, ReporterId, Timestamp,
+};
+use serde_json::json;
+
+use crate::config::{Config, HubLimits};
+use crate::ingest::{
+    Admitted, Conflator, Kind, Leases, Move, Offer, hub_interrupted, hub_offline, hub_online,
+};
+use crate::log::NewRecord;
+
+/// What a writer keeps of one pipeline.
+pub(crate) struct Desk {
+    pub(super) pipeline_type: PipelineType,
+    pub(super) online: bool,
+    pub(super) liveness: Liveness,
+    pub(super) leases: Leases,
+    /// The lease that `pipeline:online` asked for.
+    pub(super) lease_seconds: Option<u32>,
+    pub(super) conflator: Conflator<NewRecord>,
+    /// The end of the sequence; `None` until the first append.
+    pub(super) last: Option<(Epoch, u64)>,
+    open: HashMap<String, OpenFile>,
+}
+
+#[derive(Debug, Clone)]
+struct OpenFile {
+    name: String,
+    reporter: Option<ReporterId>,
+    processing: bool,
+}
+
+/// What is to be appended of a batch.
+pub(super) struct Plan {
+    pub(super) records: Vec<NewRecord>,
+    /// Which of the records the reporter sent; the hub made the others.
+    pub(super) own: Vec<bool>,
+    pub(super) remember: Vec<String>,
+    pub(super) conflated: u64,
+    pub(super) undo: Undo,
+}
+
+/// What a plan changed.
+#[derive(Default)]
+pub(super) struct Undo {
+    online: Option<bool>,
+    files: Vec<(String, Option<OpenFile>)>,
+    left: Vec<Option<ReporterId>>,
+}
+
+/// The desk of a pipeline that the log knew when the hub started. Its leases begin anew.
+pub(crate) fn restore(state: &PipelineStatus, config: &Config, now: Timestamp) -> Desk {
+    let mut desk = Desk::new(state.pipeline_type.clone(), &config.limits);
+    desk.online = state.is_online();
+    desk.lease_seconds = state.lease_seconds;
+    desk.last = Some((state.epoch.clone(), state.seq));
+    if desk.online {
+        let lease = state.lease_seconds.unwrap_or(config.lease_seconds);
+        desk.leases.hear(None, Some(lease), lease, usize::MAX, now);
+    }
+    for file in state.files.iter().filter(|file| file.state.is_open()) {
+        let processing = file.state == ragpulse_protocol::FileState::Processing;
+        desk.open.insert(file.id.clone(), OpenFile { name: file.name.clone(), reporter: None, processing });
+    }
+    desk
+}
+
+impl Desk {
+    pub(super) fn new(pipeline_type: PipelineType, limits: &HubLimits) -> Self {
+        Self {
+            pipeline_type,
+            online: false,
+            liveness: Liveness::Live,
+            leases: Leases::default(),
+            lease_seconds: None,
+            conflator: Conflator::new(limits.progress_per_file, limits.progress_per_pipeline),
+            last: None,
+            open: HashMap::new(),
+        }
+    }
+
+    /// What a batch comes to. On an error the desk is as it was.
+    pub(super) fn plan(
+        &mut self,
+        pipeline: &PipelineId,
+        reporter: Option<&ReporterId>,
+        events: Vec<Admitted>,
+        now: Timestamp,
+        limits: &HubLimits,
+    ) -> Result<Plan, Problem> {
+        let mut plan = Plan {
+            records: Vec::with_capacity(events.len()),
+            own: Vec::with_capacity(events.len()),
+            remember: Vec::new(),
+            conflated: 0,
+            undo: Undo::default(),
+        };
+        for (index, event) in events.into_iter().enumerate() {
+            if let Err(problem) = self.check(pipeline, &event, limits) {
+                self.undo(plan.undo, now);
+                return Err(problem.at_index(index));
+            }
+            self.plan_one(reporter, event, now, &mut plan);
+        }
+        Ok(plan)
+    }
+
+    fn check(&self, pipeline: &PipelineId, event: &Admitted, limits: &HubLimits) -> Result<(), Problem> {
+        if let Some(given) = event.pipeline_type.as_ref().filter(|given| **given != self.pipeline_type) {
+            let message = format!(
+                "Pipeline '{pipeline}' is of type '{}', and this says '{given}'.",
+                self.pipeline_type
+            );
+            return Err(match event.kind {
+                Kind::Online { .. } => Problem::new(
+                    Code::TypeConflict,
+                    format!("{message} Take another id, or forget the pipeline first."),
+                ),
+                _ => Problem::new(Code::PipelineMismatch, message),
+            }
+            .at_field("data.pipeline_type"));
+        }
+        if let Kind::File { id, moved: Move::Queue | Move::Process, .. } = &event.kind
+            && self.open.len() >= limits.open_files
+            && !self.open.contains_key(id)
+        {
+            let message = format!(
+                "Pipeline '{pipeline}' has {} open files, the most there may be. Wait until some have ended.",
+                self.open.len()
+            );
+            return Err(Problem::new(Code::LimitExceeded, message));
+        }
+        Ok(())
+    }
+
+    fn plan_one(&mut self, reporter: Option<&ReporterId>, event: Admitted, now: Timestamp, plan: &mut Plan) {
+        if !self.online && !matches!(event.kind, Kind::Online { .. } | Kind::Offline) {
+            self.set_online(true, plan);
+            plan.hubs_own(hub_online(now));
+        }
+        match event.kind.clone() {
+            Kind::Heartbeat => plan.conflated += 1,
+            Kind::Online { lease_seconds } => {
+                if lease_seconds.is_some() {
+                    self.lease_seconds = lease_seconds;
+                    self.leases.hear(reporter, lease_seconds, 0, usize::MAX, now);
+                }
+                self.set_online(true, plan);
+                plan.reporters(record(event, reporter, now));
+            }
+            Kind::Offline if self.leases.has_others(reporter) => {
+                // Others still report, so the pipeline stays; only this reporter's work ends.
+                self.interrupt(plan, now, |file| file.processing && file.reporter.as_ref() == reporter);
+                self.leave(reporter, plan);
+                plan.conflated += 1;
+                plan.remember.extend(event.event_id);
+            }
+            Kind::Offline => {
+                self.interrupt(plan, now, |_| true);
+                self.leave(reporter, plan);
+                self.set_online(false, plan);
+                plan.reporters(record(event, reporter, now));
+            }
+            Kind::File { id, name, moved } => {
+                self.conflator.cancel(&id);
+                let file = match moved {
+                    Move::End => None,
+                    Move::Queue | Move::Process => Some(OpenFile {
+                        name,
+                        reporter: reporter.cloned(),
+                        processing: moved == Move::Process,
+                    }),
+                };
+                self.set_file(id, file, plan);
+                plan.reporters(record(event, reporter, now));
+            }
+            Kind::Progress { id, stage } => self.progress(reporter, event, &id, stage.as_deref(), now, plan),
+            Kind::Other => plan.reporters(record(event, reporter, now)),
+        }
+    }
+
+    fn progress(
+        &mut self,
+        reporter: Option<&ReporterId>,
+        mut event: Admitted,
+        id: &str,
+        stage: Option<&str>,
+        now: Timestamp,
+        plan: &mut Plan,
+    ) {
+        let event_id = event.event_id.take();
+        // Progress of a file that has ended is superseded by its end.
+        if !self.open.contains_key(id) {
+            plan.conflated += 1;
+            plan.remember.extend(event_id);
+            return;
+        }
+        match self.conflator.offer(id, stage, record(event, reporter, now), now.as_millis()) {
+            Offer::Now(mut record) => {
+                record.event_id = event_id;
+                plan.reporters(record);
+            }
+            Offer::Held => {
+                plan.conflated += 1;
+                plan.remember.extend(event_id);
+            }
+        }
+    }
+
+    /// Ends open files whose reporter left, before whatever comes next.
+    fn interrupt(&mut self, plan: &mut Plan, now: Timestamp, which: impl Fn(&OpenFile) -> bool) {
+        for (id, name) in self.which(which) {
+            plan.hubs_own(hub_interrupted(&id, &name, false, now));
+            self.conflator.cancel(&id);
+            self.set_file(id, None, plan);
+        }
+    }
+
+    /// Open files by id, so that the order does not depend on a hash.
+    fn which(&self, which: impl Fn(&OpenFile) -> bool) -> Vec<(String, String)> {
+        let mut files: Vec<(String, String)> = self
+            .open
+            .iter()
+            .filter(|(_, file)| which(file))
+            .map(|(id, file)| (id.clone(), file.name.clone()))
+            .collect();
+        files.sort_unstable();
+        files
+    }
+
+    /// What is to be appended when reporters fell silent.
+    pub(super) fn lapse_records(&self, lapsed: &[Option<ReporterId>], now: Timestamp) -> Vec<NewRecord> {
+        let last = self.is_last(lapsed);
+        let mut records: Vec<NewRecord> = self
+            .which(|file| last || (file.processing && lapsed.contains(&file.reporter)))
+            .into_iter()
+            .map(|(id, name)| hub_interrupted(&id, &name, true, now))
+            .collect();
+        if last && self.online {
+            records.push(hub_offline(now));
+        }
+        records
+    }
+
+    /// Those reporters are gone, and what they left behind has been ended.
+    pub(super) fn lapse(&mut self, lapsed: &[Option<ReporterId>]) {
+        let last = self.is_last(lapsed);
+        for (id, _) in self.which(|file| last || (file.processing && lapsed.contains(&file.reporter))) {
+            self.conflator.cancel(&id);
+            self.open.remove(&id);
+        }
+        for reporter in lapsed {
+            self.leases.leave(reporter.as_ref());
+        }
+        if last {
+            self.online = false;
+        }
+    }
+
+    fn is_last(&self, lapsed: &[Option<ReporterId>]) -> bool {
+        self.leases.count() == lapsed.len()
+    }
+
+    fn set_online(&mut self, online: bool, plan: &mut Plan) {
+        plan.undo.online.get_or_insert(self.online);
+        self.online = online;
+    }
+
+    fn set_file(&mut self, id: String, file: Option<OpenFile>, plan: &mut Plan) {
+        let before = match file {
+            Some(file) => self.open.insert(id.clone(), file),
+            None => self.open.remove(&id),
+        };
+        plan.undo.files.push((id, before));
+    }
+
+    fn leave(&mut self, reporter: Option<&ReporterId>, plan: &mut Plan) {
+        self.leases.leave(reporter);
+        plan.undo.left.push(reporter.cloned());
+    }
+
+    /// Takes back what a plan changed; who had left is heard again, having just spoken. Held progress that it cancelled stays cancelled: it only counts while it is new.
+    pub(super) fn undo(&mut self, undo: Undo, now: Timestamp) {
+        for reporter in &undo.left {
+            let lease = self.lease_seconds;
+            self.leases.hear(reporter.as_ref(), lease, DEFAULT_LEASE_SECONDS, usize::MAX, now);
+        }
+        for (id, before) in undo.files.into_iter().rev() {
+            match before {
+                Some(file) => self.open.insert(id, file),
+                None => self.open.remove(&id),
+            };
+        }
+        if let Some(online) = undo.online {
+            self.online = online;
+        }
+    }
+}
+
+impl Plan {
+    fn reporters(&mut self, record: NewRecord) {
+        self.records.push(record);
+        self.own.push(true);
+    }
+
+    fn hubs_own(&mut self, record: NewRecord) {
+        self.records.push(record);
+        self.own.push(false);
+    }
+}
+
+fn record(event: Admitted, reporter: Option<&ReporterId>, now: Timestamp) -> NewRecord {
+    let file_id = match event.kind {
+        Kind::File { id, .. } => Some(id),
+        _ => None,
+    };
+    NewRecord {
+        name: event.name,
+        event_id: event.event_id,
+        reporter: reporter.cloned(),
+        timestamp: event.timestamp,
+        received_at: now,
+        file_id,
+        body: event.body,
+    }
+}
+
+/// The last event of a pipeline that is forgotten.
+pub(super) fn removed(requested_by: Option<&str>, now: Timestamp) -> NewRecord {
+    let fields = requested_by.map_or(json!({}), |who| json!({ "requested_by": who }));
+    NewRecord {
+        name: Arc::from("pipeline:removed"),
+        event_id: None,
+        reporter: None,
+        timestamp: now,
+        received_at: now,
+        file_id: None,
+        body: fields.to_string(),
+    }
+}

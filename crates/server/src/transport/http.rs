@@ -1,0 +1,42 @@
+//! HTTP: ingest, the reference's routes, and the same events as over Socket.IO for those who poll or stream.
+
+mod admin;
+mod dashboard;
+mod events;
+mod extract;
+mod ingest;
+mod reference;
+mod stream;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{MethodRouter, delete, get, post};
+use ragpulse_protocol::{Code, Problem};
+
+use super::problem_response;
+use crate::hub::Hub;
+
+/// Every route.
+pub(super) fn routes(hub: &Hub) -> Router {
+    let routes = Router::new()
+        .route("/health", only(get(admin::health)))
+        .route("/ready", only(get(admin::ready)))
+        .route("/api/rag-status", only(get(reference::rag_status)))
+        .route("/api/socket/info", only(get(reference::socket_info)))
+        .route("/api/socket/test", only(post(reference::socket_test)))
+        .route("/api/pipelines/{id}", only(delete(admin::forget)))
+        .route("/api/pipelines/{id}/events", only(get(events::poll).post(ingest::publish)))
+        .route("/api/pipelines/{id}/stream", only(get(stream::stream)))
+        .route("/api/pipelines/{id}/files", only(get(admin::files)));
+    let routes = if hub.0.config.dashboard { dashboard::routes(routes) } else { routes };
+    routes.with_state(hub.clone())
+}
+
+/// Answers other methods with a problem, too.
+fn only(route: MethodRouter<Hub>) -> MethodRouter<Hub> {
+    route.fallback(method_not_allowed)
+}
+
+async fn method_not_allowed(method: http::Method, uri: http::Uri) -> Response {
+    problem_response(&Problem::new(Code::MethodNotAllowed, format!("{} does not take {method}.", uri.path())))
+}

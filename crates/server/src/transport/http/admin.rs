@@ -1,0 +1,72 @@
+//! Health, the files beyond a snapshot, and forgetting a pipeline.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use ragpulse_protocol::{Code, FileState, Problem};
+
+use super::events::json;
+use super::extract::{Params, Pipeline, Refusal, Who};
+use crate::auth::{Act, forbidden};
+use crate::hub::{Hub, closing, unknown_pipeline};
+use crate::log::FilesQuery;
+
+/// The process answers. In the reference's words.
+pub(super) async fn health() -> &'static str {
+    "OK"
+}
+
+/// The hub takes events and connections.
+pub(super) async fn ready(State(hub): State<Hub>) -> Result<Response, Refusal> {
+    if hub.is_closing() {
+        return Err(closing().into());
+    }
+    Ok(json(&serde_json::json!({ "status": "ready" })))
+}
+
+pub(super) async fn files(
+    State(hub): State<Hub>,
+    Who(who): Who,
+    Pipeline(pipeline): Pipeline,
+    params: Params,
+) -> Result<Response, Refusal> {
+    if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
+        return Err(forbidden(&pipeline).into());
+    }
+    let state = match params.text("state") {
+        None => None,
+        Some(name) => {
+            let known = FileState::ALL.iter().find(|state| state.as_str() == name).copied();
+            let names: Vec<&str> = FileState::ALL.iter().map(|state| state.as_str()).collect();
+            Some(known.ok_or_else(|| {
+                let message = format!("`state` must be one of {}.", names.join(", "));
+                Problem::new(Code::InvalidRequest, message).at_field("state")
+            })?)
+        }
+    };
+    let limit: usize = params.get("limit", Code::InvalidRequest, "a whole number from 1")?.unwrap_or(100);
+    let query = FilesQuery {
+        state,
+        contains: params.text("q").map(str::to_owned),
+        after: params.get("after", Code::InvalidRequest, "a whole number from 0")?.unwrap_or(0),
+        limit: limit.clamp(1, 1_000),
+    };
+    let page = hub.0.log.files(&pipeline, query).await.map_err(|error| {
+        tracing::error!(%error, "the log failed");
+        Problem::new(Code::StoreUnavailable, "The hub's store does not answer. Ask again.")
+    })?;
+    match page {
+        Some(page) => Ok(json(&page)),
+        None => Err(unknown_pipeline(&pipeline).into()),
+    }
+}
+
+/// Forgets a pipeline and its history.
+pub(super) async fn forget(
+    State(hub): State<Hub>,
+    Who(who): Who,
+    Pipeline(pipeline): Pipeline,
+) -> Result<Response, Refusal> {
+    hub.forget(&who, &pipeline).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,141 @@
+//! `GET /api/pipelines/{id}/events`: what came after a cursor, held until there is news.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use ragpulse_protocol::http::{EventsPage, SnapshotAnswer};
+use ragpulse_protocol::limits::{MAX_PAGE, MAX_WAIT_SECONDS};
+use ragpulse_protocol::status::ResetReason;
+use ragpulse_protocol::{Code, Cursor, Epoch, PipelineId, Problem};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::extract::{Params, Pipeline, Place, Refusal, Who};
+use crate::auth::{Act, forbidden};
+use crate::hub::{Found, Hub};
+use crate::log::Record;
+
+pub(super) async fn poll(
+    State(hub): State<Hub>,
+    Who(who): Who,
+    Pipeline(pipeline): Pipeline,
+    params: Params,
+) -> Result<Response, Refusal> {
+    if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
+        return Err(forbidden(&pipeline).into());
+    }
+    let cursor = cursor(&params)?;
+    let wait: f64 = params.get("wait", Code::InvalidRequest, "a number of seconds, 0 to 30")?.unwrap_or(0.0);
+    #[allow(clippy::cast_precision_loss)]
+    let most = MAX_WAIT_SECONDS as f64;
+    if !(0.0..=most).contains(&wait) {
+        return Err(Problem::new(Code::InvalidRequest, "`wait` must lie between 0 and 30 seconds.")
+            .at_field("wait")
+            .into());
+    }
+    let limit: u32 = params.get("limit", Code::InvalidRequest, "a whole number from 1")?.unwrap_or(MAX_PAGE);
+    if limit == 0 {
+        return Err(Problem::new(Code::InvalidRequest, "`limit` must be at least 1.")
+            .at_field("limit")
+            .into());
+    }
+    let limit = limit.min(MAX_PAGE) as usize;
+    let place = Place::take(&hub)?;
+    let answer = answer(&hub, &pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
+    drop(place);
+    answer
+}
+
+/// The cursor of the query. No epoch is no cursor.
+fn cursor(params: &Params) -> Result<Option<Cursor>, Refusal> {
+    let epoch: Option<Epoch> =
+        params.get("epoch", Code::InvalidCursor, "an epoch as this hub gave it, or left out")?;
+    let seq: Option<u64> = params.get("seq", Code::InvalidCursor, "a whole number from 0")?;
+    Ok(epoch.map(|epoch| Cursor { epoch, seq: seq.unwrap_or(0) }))
+}
+
+async fn answer(
+    hub: &Hub,
+    pipeline: &PipelineId,
+    cursor: Option<Cursor>,
+    limit: usize,
+    wait: Duration,
+) -> Result<Response, Refusal> {
+    let room = hub.0.registry.get_or_hold(pipeline)?;
+    let mut head = room.head();
+    let mut closing = hub.closing_signal();
+    let deadline = tokio::time::Instant::now() + wait;
+    loop {
+        head.borrow_and_update();
+        let found = hub.read(&room, cursor.as_ref(), limit).await?;
+        let empty = match &found {
+            Found::Unknown => true,
+            Found::Events { records, .. } => records.is_empty(),
+            Found::State(..) => false,
+        };
+        // A cursor of a pipeline that is gone is news; that one without a cursor is not there yet is not.
+        let news = !empty || (matches!(found, Found::Unknown) && cursor.is_some());
+        if news || tokio::time::Instant::now() >= deadline || *closing.borrow_and_update() {
+            return Ok(render(found, cursor));
+        }
+        tokio::select! {
+            _ = head.changed() => {}
+            _ = closing.changed() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+    }
+}
+
+/// An event of a page, its payload as it stands in the ring.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'a str,
+    data: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Lines<'a> {
+    epoch: &'a Epoch,
+    seq: u64,
+    up_to_date: bool,
+    events: Vec<Line<'a>>,
+}
+
+fn render(found: Found, cursor: Option<Cursor>) -> Response {
+    match found {
+        Found::Unknown => json(&EventsPage {
+            epoch: None,
+            seq: 0,
+            up_to_date: true,
+            events: Vec::new(),
+            reason: cursor.is_some().then_some(ResetReason::UnknownPipeline),
+        }),
+        Found::Events { epoch, records, up_to_date } => json(&Lines {
+            epoch: &epoch,
+            seq: records.last().map_or(cursor.map_or(0, |cursor| cursor.seq), |record| record.seq),
+            up_to_date,
+            events: records.iter().map(line).collect(),
+        }),
+        Found::State(snapshot, reason) => {
+            json(&SnapshotAnswer { epoch: snapshot.epoch.clone(), seq: snapshot.seq, snapshot, reason })
+        }
+    }
+}
+
+fn line(record: &Arc<Record>) -> Line<'_> {
+    Line { event: &record.name, data: &record.payload }
+}
+
+/// An answer that no cache may keep.
+pub(super) fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            Refusal(Problem::new(Code::Internal, "The answer could not be written.")).into_response()
+        }
+    }
+}

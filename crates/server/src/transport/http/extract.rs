@@ -1,0 +1,117 @@
+//! What every route needs of a request: who asks, for which pipeline, and with which parameters — or a problem.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use ragpulse_protocol::{Code, PipelineId, Problem};
+
+use crate::auth::Principal;
+use crate::hub::Hub;
+use crate::transport::problem_response;
+
+/// A problem as the answer of a route.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) Problem);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        problem_response(&self.0)
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+/// Who asks, by the `Authorization` header.
+pub(super) struct Who(pub(super) Principal);
+
+impl FromRequestParts<Hub> for Who {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
+        let token = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")))
+            .map(str::trim);
+        Ok(Self(hub.0.authoriser.authenticate(token)?))
+    }
+}
+
+/// The pipeline in the path.
+pub(super) struct Pipeline(pub(super) PipelineId);
+
+impl FromRequestParts<Hub> for Pipeline {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
+        let invalid = |what: String| Refusal(Problem::new(Code::InvalidName, what));
+        let Path(id) = Path::<String>::from_request_parts(parts, hub)
+            .await
+            .map_err(|error| invalid(format!("The pipeline's name cannot be read: {error}.")))?;
+        PipelineId::new(id).map(Self).map_err(|error| invalid(format!("In the address, {error}.")))
+    }
+}
+
+/// The parameters of the query.
+pub(super) struct Params(HashMap<String, String>);
+
+impl FromRequestParts<Hub> for Params {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
+        let Query(params) = Query::from_request_parts(parts, hub).await.map_err(|error| {
+            Refusal(Problem::new(Code::InvalidRequest, format!("The query cannot be read: {error}.")))
+        })?;
+        Ok(Self(params))
+    }
+}
+
+impl Params {
+    /// A parameter as text; an empty one counts as absent.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A parameter of a type, or a problem that names it.
+    pub(super) fn get<T: FromStr>(&self, name: &str, code: Code, what: &str) -> Result<Option<T>, Refusal> {
+        self.text(name)
+            .map(|value| {
+                value.parse().map_err(|_| {
+                    Refusal(Problem::new(code, format!("`{name}` must be {what}.")).at_field(name))
+                })
+            })
+            .transpose()
+    }
+}
+
+/// Holds a place among the hub's connections for a request that stays.
+pub(super) struct Place(Hub);
+
+impl Place {
+    pub(super) fn take(hub: &Hub) -> Result<Self, Refusal> {
+        let connections = &hub.0.counters.connections;
+        let most = hub.0.config.limits.connections as u64;
+        if connections.fetch_add(1, Ordering::Relaxed) >= most {
+            connections.fetch_sub(1, Ordering::Relaxed);
+            let problem = Problem::new(
+                Code::LimitExceeded,
+                "This hub has as many connections as it may. Come back later.",
+            );
+            return Err(Refusal(problem));
+        }
+        Ok(Self(hub.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

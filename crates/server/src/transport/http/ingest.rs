@@ -1,0 +1,53 @@
+//! `POST /api/pipelines/{id}/events`: one event, an array, or one a line.
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use ragpulse_protocol::command::PublishReceipt;
+use ragpulse_protocol::{Code, Problem, ReporterId};
+
+use super::extract::{Pipeline, Refusal, Who};
+use crate::doors::REPORTER;
+use crate::hub::Hub;
+use crate::ingest::parse_batch;
+
+pub(super) async fn publish(
+    State(hub): State<Hub>,
+    Who(who): Who,
+    Pipeline(pipeline): Pipeline,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<PublishReceipt>, Refusal> {
+    let lines = is_lines(&headers)?;
+    let reporter = headers
+        .get(REPORTER)
+        .map(|value| ReporterId::new(value.to_str().unwrap_or_default()))
+        .transpose()
+        .map_err(|error| {
+            let message = format!("In the header RagPulse-Reporter, {error}.");
+            Problem::new(Code::InvalidName, message).at_field("RagPulse-Reporter")
+        })?;
+    let limits = &hub.0.config.limits;
+    let body = to_bytes(body, limits.body_bytes).await.map_err(|_| {
+        let message = format!("A body holds at most {} bytes. Send it in parts.", limits.body_bytes);
+        Problem::new(Code::BodyTooLarge, message)
+    })?;
+    let events = parse_batch(&body, lines, limits)?;
+    Ok(Json(hub.publish(&who, &pipeline, reporter, events).await?))
+}
+
+/// Whether the body has one event a line. Other types than JSON are refused: a form of a foreign page could send them.
+fn is_lines(headers: &HeaderMap) -> Result<bool, Problem> {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Ok(false),
+        "application/x-ndjson" => Ok(true),
+        _ => Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!("Send application/json or application/x-ndjson, not '{essence}'."),
+        )),
+    }
+}

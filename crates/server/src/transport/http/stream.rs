@@ -1,0 +1,129 @@
+//! `GET /api/pipelines/{id}/stream`: server-sent events, for curl and scripts. Each has the cursor as its id, so a
+//! client that comes back with `Last-Event-ID` goes on where it was.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{Stream, unfold};
+use http::HeaderMap;
+use ragpulse_protocol::message::HubClosing;
+use ragpulse_protocol::{Code, Cursor, Problem};
+use tokio::sync::watch;
+
+use super::extract::{Params, Pipeline, Place, Refusal, Who};
+use crate::auth::{Act, forbidden};
+use crate::hub::{Found, Hub, Room};
+
+/// How many events are read at once.
+const PAGE: usize = 256;
+
+pub(super) async fn stream(
+    State(hub): State<Hub>,
+    Who(who): Who,
+    Pipeline(pipeline): Pipeline,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+    if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
+        return Err(forbidden(&pipeline).into());
+    }
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).or(params.text("cursor"));
+    let cursor = last
+        .filter(|last| !last.is_empty())
+        .map(str::parse::<Cursor>)
+        .transpose()
+        .map_err(|error| Problem::new(Code::InvalidCursor, format!("Last-Event-ID: {error}.")))?;
+    let place = Place::take(&hub)?;
+    let room = hub.0.registry.get_or_hold(&pipeline)?;
+    let reader = Reader {
+        head: room.head(),
+        closing: hub.closing_signal(),
+        hub,
+        room,
+        cursor,
+        waiting: VecDeque::new(),
+        over: false,
+        _place: place,
+    };
+    let events = unfold(reader, |mut reader| async move { Some((Ok(reader.next().await?), reader)) });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+struct Reader {
+    hub: Hub,
+    room: Arc<Room>,
+    head: watch::Receiver<u64>,
+    closing: watch::Receiver<bool>,
+    cursor: Option<Cursor>,
+    waiting: VecDeque<Event>,
+    over: bool,
+    _place: Place,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            if *self.closing.borrow_and_update() {
+                self.over = true;
+                let closing = HubClosing { retry_after_ms: self.hub.0.config.retry_after_ms };
+                let data = serde_json::to_string(&closing).unwrap_or_default();
+                let retry = Duration::from_millis(closing.retry_after_ms);
+                return Some(Event::default().event("hub:closing").retry(retry).data(data));
+            }
+            self.head.borrow_and_update();
+            let found = match self.hub.read(&self.room, self.cursor.as_ref(), PAGE).await {
+                Ok(found) => found,
+                Err(problem) => {
+                    self.over = true;
+                    let data = serde_json::to_string(&problem).unwrap_or_default();
+                    return Some(Event::default().event("error").data(data));
+                }
+            };
+            if !self.take(found) {
+                tokio::select! {
+                    _ = self.head.changed() => {}
+                    _ = self.closing.changed() => {}
+                }
+            }
+        }
+    }
+
+    /// Queues what was found; false when it was nothing.
+    fn take(&mut self, found: Found) -> bool {
+        match found {
+            Found::Unknown => {
+                // Forgotten, or not there yet: the next life begins with its first event.
+                self.cursor = None;
+                false
+            }
+            Found::Events { records, .. } => {
+                for record in &records {
+                    let cursor = record.cursor();
+                    let event = Event::default().id(cursor.to_string()).event(&*record.name);
+                    self.waiting.push_back(event.data(record.payload.get()));
+                    self.cursor = Some(cursor);
+                }
+                !records.is_empty()
+            }
+            Found::State(mut state, reason) => {
+                let cursor = state.cursor();
+                state.reason = reason;
+                let data = serde_json::to_string(&state).unwrap_or_default();
+                self.waiting
+                    .push_back(Event::default().id(cursor.to_string()).event("pipeline:status").data(data));
+                self.cursor = Some(cursor);
+                true
+            }
+        }
+    }
+}

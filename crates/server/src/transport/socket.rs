@@ -1,0 +1,142 @@
+//! Socket.IO: the namespaces of subscribers, of the reference application, and of reporters.
+
+mod commands;
+mod ingest;
+mod layer;
+mod peer;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ragpulse_protocol::{Code, PipelineType, Problem};
+use serde_json::Value;
+use socketioxide::SocketIo;
+use socketioxide::extract::{SocketRef, TryData};
+use socketioxide::handler::ConnectHandler;
+
+pub use layer::HubLayer;
+
+use self::peer::{Peers, Who};
+use crate::auth::Principal;
+use crate::doors::DoorsLayer;
+use crate::hub::{Dialect, Hub};
+
+/// Where Socket.IO lives.
+pub(crate) const PATH: &str = "/socket.io";
+
+/// Builds Socket.IO with every namespace.
+pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
+    let limits = &hub.0.config.limits;
+    // A frame over `body_bytes` gets a typed error; only one far beyond it costs the connection.
+    let frame = limits.body_bytes.saturating_mul(4);
+    let (layer, io) = SocketIo::builder()
+        .req_path(PATH)
+        .max_buffer_size(limits.socket_buffer)
+        .max_payload(frame as u64)
+        .ws_max_message_size(frame)
+        .ws_max_frame_size(frame)
+        .connect_timeout(Duration::from_secs(10))
+        .build_layer();
+    let peers = Arc::new(Peers::new(hub.clone()));
+    namespace(&io, "/", &peers, None);
+    for kind in &hub.0.config.reference_types {
+        namespace(&io, &format!("/{kind}"), &peers, Some(kind.clone()));
+    }
+    ingest_namespace(&io, &peers);
+    (HubLayer::new(layer, doors), SocketEnd { io, peers })
+}
+
+/// The hub's hold on Socket.IO.
+pub(crate) struct SocketEnd {
+    io: SocketIo,
+    peers: Arc<Peers>,
+}
+
+impl SocketEnd {
+    /// Ends every connection. Does not return while a peer does not read, so put it in a deadline.
+    pub(crate) async fn close(&self) {
+        self.io.close().await;
+    }
+
+    /// Lets go of every peer: closing does not run the disconnect handlers.
+    pub(crate) fn forget(&self) {
+        self.peers.clear();
+    }
+}
+
+/// Why a connection to a namespace was refused. The client sees the text as the message of `connect_error`.
+#[derive(Debug)]
+struct Refused(Problem);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.0.code, self.0.detail)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// A namespace of subscribers. With a type it is the reference's: it subscribes by itself.
+fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<PipelineType>) {
+    let dialect = if implicit.is_some() { Dialect::Reference } else { Dialect::Native };
+    let admit = {
+        let (peers, implicit) = (peers.clone(), implicit.clone());
+        // Handlers are registered before the connection is acknowledged: a client may speak right after it.
+        move |socket: SocketRef, TryData(auth): TryData<Value>| {
+            let admitted = admit(&peers, &socket, auth.ok().as_ref());
+            if admitted.is_ok() {
+                commands::register(&socket, &peers, dialect, implicit.clone());
+            }
+            async move { admitted }
+        }
+    };
+    let connected = {
+        let peers = peers.clone();
+        move |socket: SocketRef| {
+            let peer = peers.of(&socket, dialect);
+            if let Some(kind) = &implicit {
+                let _ = commands::follow_type(&peers, &peer, kind, None);
+            }
+            // It may have gone before this ran; then nobody else will clear up.
+            if !socket.connected() {
+                peers.remove(&socket);
+            }
+            async {}
+        }
+    };
+    io.ns(path.to_owned(), connected.with(admit));
+}
+
+fn ingest_namespace(io: &SocketIo, peers: &Arc<Peers>) {
+    let admit = {
+        let peers = peers.clone();
+        move |socket: SocketRef, TryData(auth): TryData<Value>| {
+            let admitted = admit(&peers, &socket, auth.ok().as_ref());
+            if admitted.is_ok() {
+                ingest::register(&socket, peers.hub());
+            }
+            async move { admitted }
+        }
+    };
+    io.ns("/ingest", (|_: SocketRef| async {}).with(admit));
+}
+
+/// Decides whether a socket may connect, and notes who it is.
+fn admit(peers: &Arc<Peers>, socket: &SocketRef, auth: Option<&Value>) -> Result<(), Refused> {
+    let hub = peers.hub();
+    if hub.is_closing() {
+        return Err(Refused(crate::hub::closing()));
+    }
+    let open = hub.0.counters.connections.load(Ordering::Relaxed);
+    if open >= hub.0.config.limits.connections as u64 {
+        return Err(Refused(Problem::new(
+            Code::LimitExceeded,
+            "This hub has as many connections as it may. Come back later.",
+        )));
+    }
+    let token = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str);
+    let who: Principal = hub.0.authoriser.authenticate(token).map_err(Refused)?;
+    socket.extensions.insert(Who(Arc::new(who)));
+    Ok(())
+}

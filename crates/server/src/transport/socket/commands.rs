@@ -1,0 +1,241 @@
+//! What subscribers ask for. Each handler does its work before it returns its future, because futures are spawned and
+//! two commands of one client could change places.
+
+use std::sync::Arc;
+
+use ragpulse_protocol::command::{
+    AuthRefresh, AuthRefreshReply, ClientStatus, ClientStatusReply, Done, SubscribeAck, SubscribeReply,
+    SubscribeRequest, SubscribedPipeline, UnsubscribeAck, UnsubscribeReply, UnsubscribeRequest,
+};
+use ragpulse_protocol::message::SubscriptionEnded;
+use ragpulse_protocol::status::ResetReason;
+use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, Problem};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use socketioxide::ParserError;
+use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
+
+use super::peer::{Peer, Peers, Who};
+use crate::auth::{Act, forbidden};
+use crate::hub::{Dialect, Outlet, Room};
+
+type Raw = Box<RawValue>;
+
+/// Registers every command of a namespace of subscribers.
+pub(super) fn register(
+    socket: &SocketRef,
+    peers: &Arc<Peers>,
+    dialect: Dialect,
+    implicit: Option<PipelineType>,
+) {
+    let of = peers.clone();
+    socket.on("subscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
+        let peer = of.of(&socket, dialect);
+        let reply = parse(data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
+        let _ = ack.send(&SubscribeReply::from(reply));
+        async {}
+    });
+    let of = peers.clone();
+    socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
+        let peer = of.of(&socket, dialect);
+        let reply = parse(data, &of).map(|request| unsubscribe(&of, &peer, request));
+        let _ = ack.send(&UnsubscribeReply::from(reply));
+        async {}
+    });
+    let of = peers.clone();
+    socket.on("ping", move |ack: AckSender| {
+        let _ = ack.send(&of.hub().0.clock.now().as_millis());
+        async {}
+    });
+    let of = peers.clone();
+    socket.on("client:status", move |TryData(data): TryData<Raw>, ack: AckSender| {
+        let reply = parse::<ClientStatus>(data, &of).map(|status| {
+            tracing::debug!(client = %status.client_id, status = %status.status, "client:status");
+            Done::default()
+        });
+        let _ = ack.send(&ClientStatusReply::from(reply));
+        async {}
+    });
+    let of = peers.clone();
+    socket.on("auth:refresh", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
+        let peer = of.of(&socket, dialect);
+        let reply = parse(data, &of).and_then(|request| refresh(&of, &peer, &request));
+        let _ = ack.send(&AuthRefreshReply::from(reply));
+        async {}
+    });
+    socket.on_fallback(|Event(name): Event, ack: AckSender| {
+        let shown: String = name.chars().take(60).collect();
+        let problem = Problem::new(Code::InvalidRequest, format!("There is no command '{shown}'."));
+        let _ = ack.send(&problem.into_reply());
+        async {}
+    });
+    let of = peers.clone();
+    socket.on_disconnect(move |socket: SocketRef| {
+        of.remove(&socket);
+        async {}
+    });
+}
+
+/// Reads the argument of a command. None at all is an empty object.
+pub(super) fn parse<T: DeserializeOwned>(
+    data: Result<Raw, ParserError>,
+    peers: &Peers,
+) -> Result<T, Problem> {
+    parse_within(data, peers.hub().0.config.limits.body_bytes)
+}
+
+pub(super) fn parse_within<T: DeserializeOwned>(
+    data: Result<Raw, ParserError>,
+    most: usize,
+) -> Result<T, Problem> {
+    let text = data.as_ref().map_or("{}", |raw| raw.get());
+    if text.len() > most {
+        let message = format!("A message holds at most {most} bytes, and this has {}.", text.len());
+        return Err(Problem::new(Code::BodyTooLarge, message));
+    }
+    let text = if text == "null" { "{}" } else { text };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let field = error.path().to_string();
+        let problem = Problem::new(Code::InvalidRequest, format!("`{field}`: {}.", error.into_inner()));
+        if field == "." { problem } else { problem.at_field(field) }
+    })
+}
+
+fn subscribe(
+    peers: &Peers,
+    peer: &Arc<Peer>,
+    request: SubscribeRequest,
+    implicit: Option<&PipelineType>,
+) -> Result<SubscribeAck, Problem> {
+    let hub = peers.hub();
+    let mut ids: Vec<PipelineId> = request.pipeline_ids.unwrap_or_default();
+    ids.extend(request.pipeline_id);
+    ids.sort_unstable();
+    ids.dedup();
+    let kind = request.pipeline_type;
+    // In a reference namespace the subscription to its type stands since the connection.
+    if ids.is_empty() && implicit.is_some() && (kind.is_none() || kind.as_ref() == implicit) {
+        let pipelines = peer.follows.lock().pipelines.iter().map(|id| answer(id, true, None)).collect();
+        return Ok(SubscribeAck { pipelines });
+    }
+    if ids.is_empty() && kind.is_none() {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            "Say what to subscribe to: `pipeline_id`, `pipeline_ids` or `pipeline_type`.",
+        ));
+    }
+    if let Some(id) = ids.iter().find(|id| !peer.may_view(id)) {
+        return Err(forbidden(id));
+    }
+    if peer.follows.lock().len() + ids.len() > hub.0.config.limits.subscriptions {
+        return Err(Problem::new(
+            Code::LimitExceeded,
+            format!("A socket has at most {} subscriptions.", hub.0.config.limits.subscriptions),
+        ));
+    }
+    // Every id gets its room before any is joined, so that nothing is subscribed where one is refused.
+    let rooms: Vec<Arc<Room>> =
+        ids.iter().map(|id| hub.0.registry.get_or_hold(id)).collect::<Result<_, _>>()?;
+    let cursors = request.cursors.unwrap_or_default();
+    let mut pipelines: Vec<SubscribedPipeline> =
+        rooms.iter().map(|room| join(peers, peer, room, cursors.get(&room.id))).collect();
+    if let Some(kind) = &kind {
+        pipelines.extend(follow_type(peers, peer, kind, Some(&cursors)));
+        for id in cursors.keys() {
+            // A pipeline of which the client has a state, but which is there no more.
+            let gone = hub.0.registry.get(id).is_none_or(|room| !room.is_known());
+            if gone && peer.may_view(id) && !pipelines.iter().any(|done| done.pipeline_id == *id) {
+                pipelines.push(answer(id, false, Some(ResetReason::UnknownPipeline)));
+            }
+        }
+    }
+    Ok(SubscribeAck { pipelines })
+}
+
+fn answer(id: &PipelineId, recovered: bool, reason: Option<ResetReason>) -> SubscribedPipeline {
+    SubscribedPipeline { pipeline_id: id.clone(), recovered, replayed: 0, reason }
+}
+
+fn join(peers: &Peers, peer: &Arc<Peer>, room: &Arc<Room>, cursor: Option<&Cursor>) -> SubscribedPipeline {
+    let hub = peers.hub();
+    let joined = room.join(peer.clone(), cursor, hub.0.clock.now());
+    peer.follows.lock().pipelines.insert(room.id.clone());
+    if joined.paused {
+        hub.continue_soon(room, peer.id());
+    }
+    joined.answer
+}
+
+/// Subscribes to all pipelines of a type, those to come too.
+pub(super) fn follow_type(
+    peers: &Peers,
+    peer: &Arc<Peer>,
+    kind: &PipelineType,
+    cursors: Option<&std::collections::BTreeMap<PipelineId, Cursor>>,
+) -> Vec<SubscribedPipeline> {
+    peer.follows.lock().types.insert(kind.clone());
+    peers
+        .hub()
+        .0
+        .registry
+        .follow_type(kind, peer.clone())
+        .iter()
+        .filter(|room| peer.may_view(&room.id))
+        .map(|room| join(peers, peer, room, cursors.and_then(|cursors| cursors.get(&room.id))))
+        .collect()
+}
+
+fn unsubscribe(peers: &Peers, peer: &Arc<Peer>, request: UnsubscribeRequest) -> UnsubscribeAck {
+    let registry = &peers.hub().0.registry;
+    let mut ids: Vec<PipelineId> = request.pipeline_ids.unwrap_or_default();
+    ids.extend(request.pipeline_id);
+    let everything = ids.is_empty() && request.pipeline_type.is_none();
+    let types: Vec<PipelineType> = if everything {
+        peer.follows.lock().types.drain().collect()
+    } else {
+        request.pipeline_type.into_iter().collect()
+    };
+    for kind in &types {
+        registry.unfollow_type(kind, peer.id());
+        peer.follows.lock().types.remove(kind);
+    }
+    for room in registry.known() {
+        if everything || room.pipeline_type().is_some_and(|kind| types.contains(&kind)) {
+            ids.push(room.id.clone());
+        }
+    }
+    if everything {
+        ids.extend(peer.follows.lock().pipelines.iter().cloned());
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids.retain(|id| {
+        peer.follows.lock().pipelines.remove(id);
+        registry.get(id).is_some_and(|room| room.leave(peer.id()))
+    });
+    UnsubscribeAck { pipelines: ids }
+}
+
+fn refresh(peers: &Peers, peer: &Arc<Peer>, request: &AuthRefresh) -> Result<Done, Problem> {
+    let hub = peers.hub();
+    let who = hub.0.authoriser.authenticate(Some(&request.token))?;
+    for room in hub.0.registry.known() {
+        if room.has(peer.id()) && !hub.0.authoriser.allows(&who, Act::View, &room.id) {
+            room.leave(peer.id());
+            peer.follows.lock().pipelines.remove(&room.id);
+            let ended = SubscriptionEnded { pipeline_id: room.id.clone(), code: Code::Forbidden };
+            if let Ok(payload) = to_raw_value(&ended) {
+                let _ = peer.emit("subscription:ended", &payload);
+            }
+        }
+    }
+    peer.socket.extensions.insert(Who(Arc::new(who)));
+    Ok(Done::default())
+}
+
+/// Any JSON, for commands whose argument has no fixed shape.
+pub(super) fn to_value(data: Result<Raw, ParserError>, most: usize) -> Result<Value, Problem> {
+    parse_within(data, most)
+}

@@ -1,0 +1,90 @@
+//! Reporters over Socket.IO: `publish` in namespace `/ingest`, one at a time and in order for each socket.
+
+use ragpulse_protocol::command::PublishReply;
+use ragpulse_protocol::{Code, PipelineId, Problem, ReporterId};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use socketioxide::ParserError;
+use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
+use tokio::sync::mpsc;
+
+use super::commands::to_value;
+use super::peer::Who;
+use crate::hub::Hub;
+
+/// How many batches of one socket may wait.
+const QUEUE: usize = 64;
+
+type Batch = (Result<Box<RawValue>, ParserError>, AckSender);
+
+/// Registers `publish`.
+pub(super) fn register(socket: &SocketRef, hub: &Hub) {
+    let (queue, batches) = mpsc::channel::<Batch>(QUEUE);
+    // The queue ends with the socket, which holds its only sender.
+    let who = socket.extensions.get::<Who>().map(|who| who.0).unwrap_or_default();
+    tokio::spawn(work(hub.clone(), who, batches));
+    socket.on("publish", move |TryData(data): TryData<Box<RawValue>>, ack: AckSender| {
+        // In the order they came, and before the handler's future is spawned.
+        if let Err(error) = queue.try_send((data, ack)) {
+            let (_, ack) = match error {
+                mpsc::error::TrySendError::Full(batch) | mpsc::error::TrySendError::Closed(batch) => batch,
+            };
+            let problem = Problem::new(
+                Code::Overloaded,
+                format!("{QUEUE} batches of this socket wait already. Wait for their acknowledgements."),
+            );
+            let _ = ack.send(&PublishReply::from(Err(problem)));
+        }
+        async {}
+    });
+    socket.on_fallback(|Event(name): Event, ack: AckSender| {
+        let shown: String = name.chars().take(60).collect();
+        let message = format!("There is no command '{shown}' here. Reporters send 'publish'.");
+        let _ = ack.send(&Problem::new(Code::InvalidRequest, message).into_reply());
+        async {}
+    });
+}
+
+async fn work(hub: Hub, who: std::sync::Arc<crate::auth::Principal>, mut batches: mpsc::Receiver<Batch>) {
+    while let Some((data, ack)) = batches.recv().await {
+        let reply = match read(data, hub.0.config.limits.body_bytes) {
+            Ok((pipeline, reporter, events)) => hub.publish(&who, &pipeline, reporter, events).await,
+            Err(problem) => Err(problem),
+        };
+        let _ = ack.send(&PublishReply::from(reply));
+    }
+}
+
+type Request = (PipelineId, Option<ReporterId>, Vec<Value>);
+
+/// Reads the envelope; the events are read one by one later, so that an error can name its place.
+fn read(data: Result<Box<RawValue>, ParserError>, most: usize) -> Result<Request, Problem> {
+    let Value::Object(mut request) = to_value(data, most)? else {
+        return Err(Problem::new(Code::InvalidRequest, "`publish` takes an object: {pipeline_id, events}."));
+    };
+    let name = |value: Option<Value>| match value {
+        Some(Value::String(name)) => Ok(Some(name)),
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => Err(Problem::new(Code::InvalidRequest, "Names are strings.")),
+    };
+    let invalid = |error: ragpulse_protocol::ids::InvalidName| {
+        Problem::new(Code::InvalidName, format!("It cannot be reported: {error}."))
+    };
+    let pipeline = name(request.remove("pipeline_id"))?.ok_or_else(|| {
+        Problem::new(Code::InvalidRequest, "`pipeline_id` is missing.").at_field("pipeline_id")
+    })?;
+    let pipeline = PipelineId::new(pipeline).map_err(|error| invalid(error).at_field("pipeline_id"))?;
+    let reporter = name(request.remove("reporter_id"))?
+        .map(ReporterId::new)
+        .transpose()
+        .map_err(|error| invalid(error).at_field("reporter_id"))?;
+    let events = match request.remove("events") {
+        Some(Value::Array(events)) => events,
+        Some(event @ Value::Object(_)) => vec![event],
+        _ => {
+            let message = "`events` must be an array of events.";
+            return Err(Problem::new(Code::InvalidRequest, message).at_field("events"));
+        }
+    };
+    Ok((pipeline, reporter, events))
+}

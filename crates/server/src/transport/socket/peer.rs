@@ -1,0 +1,132 @@
+//! A peer: one socket in one namespace, as the hub's rooms see it.
+//!
+//! The peers are kept here and nowhere else. A socket's handlers hold the table, not the peer: a peer holds its socket,
+//! and the circle would never be freed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+use ragpulse_protocol::{PipelineId, PipelineType};
+use serde_json::value::RawValue;
+use socketioxide::extract::SocketRef;
+use socketioxide::socket::Sid;
+use socketioxide::{SendError, SocketError};
+
+use crate::auth::{Act, Principal};
+use crate::hub::{Dialect, Hub, Outlet, Sent};
+
+/// Who a socket's token says it is.
+#[derive(Clone)]
+pub(super) struct Who(pub(super) Arc<Principal>);
+
+/// One socket in one namespace.
+pub(crate) struct Peer {
+    id: u64,
+    dialect: Dialect,
+    pub(super) socket: SocketRef,
+    hub: Hub,
+    pub(super) follows: Mutex<Follows>,
+}
+
+/// What a peer has subscribed to.
+#[derive(Debug, Default)]
+pub(super) struct Follows {
+    pub(super) pipelines: HashSet<PipelineId>,
+    pub(super) types: HashSet<PipelineType>,
+}
+
+impl Follows {
+    pub(super) fn len(&self) -> usize {
+        self.pipelines.len() + self.types.len()
+    }
+}
+
+impl Peer {
+    /// Who it is.
+    pub(super) fn who(&self) -> Arc<Principal> {
+        self.socket.extensions.get::<Who>().map(|who| who.0).unwrap_or_default()
+    }
+}
+
+impl Outlet for Peer {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    fn may_view(&self, pipeline: &PipelineId) -> bool {
+        self.hub.0.authoriser.allows(&self.who(), Act::View, pipeline)
+    }
+
+    fn emit(&self, event: &str, payload: &RawValue) -> Sent {
+        match self.socket.emit(event, payload) {
+            Ok(()) => Sent::Buffered,
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::Full,
+            Err(_) => Sent::Gone,
+        }
+    }
+}
+
+/// All peers of a hub, by namespace and socket.
+pub(super) struct Peers {
+    hub: Hub,
+    peers: Mutex<HashMap<(String, Sid), Arc<Peer>>>,
+}
+
+impl Peers {
+    pub(super) fn new(hub: Hub) -> Self {
+        Self { hub, peers: Mutex::default() }
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The peer of a socket, made when it is first asked for.
+    pub(super) fn of(&self, socket: &SocketRef, dialect: Dialect) -> Arc<Peer> {
+        let mut peers = self.peers.lock();
+        peers
+            .entry((socket.ns().to_owned(), socket.id))
+            .or_insert_with(|| {
+                self.hub.0.counters.connections.fetch_add(1, Ordering::Relaxed);
+                Arc::new(Peer {
+                    id: self.hub.next_outlet_id(),
+                    dialect,
+                    socket: socket.clone(),
+                    hub: self.hub.clone(),
+                    follows: Mutex::default(),
+                })
+            })
+            .clone()
+    }
+
+    /// A socket is gone.
+    pub(super) fn remove(&self, socket: &SocketRef) {
+        let peer = self.peers.lock().remove(&(socket.ns().to_owned(), socket.id));
+        if let Some(peer) = peer {
+            self.hub.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
+            let follows = std::mem::take(&mut *peer.follows.lock());
+            for kind in &follows.types {
+                self.hub.0.registry.unfollow_type(kind, peer.id);
+            }
+            if follows.types.is_empty() {
+                for pipeline in &follows.pipelines {
+                    self.hub.0.registry.get(pipeline).map(|room| room.leave(peer.id));
+                }
+            } else {
+                // Rooms of a type are joined from the tail, which does not note them here.
+                self.hub.0.registry.forget_outlet(peer.id);
+            }
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.peers.lock().clear();
+        self.hub.0.counters.connections.store(0, Ordering::Relaxed);
+    }
+}
