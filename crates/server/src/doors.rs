@@ -202,8 +202,7 @@ mod tests {
 
     #[test]
     fn origins_are_same_listed_or_loopback_without_keys() {
-        let mut config = Config::default();
-        config.hosts = vec!["status.example".to_owned()];
+        let mut config = Config { hosts: vec!["status.example".to_owned()], ..Config::default() };
         let host = "status.example";
         assert_eq!(check(&config, true, host, Some("https://status.example")), Ok(()));
         assert_eq!(check(&config, true, "status.example:8103", Some("http://status.example:8103")), Ok(()));

@@ -12,11 +12,14 @@ use super::outlet::Outlet;
 use super::room::Room;
 use crate::config::HubLimits;
 
+/// Outlets by their id.
+type Outlets = HashMap<u64, Arc<dyn Outlet>>;
+
 /// All rooms of a hub.
 pub(crate) struct Registry {
     rooms: RwLock<HashMap<PipelineId, Arc<Room>>>,
     /// Those who follow a type. Locked before a room's type is made known, so that nobody falls between.
-    by_type: Mutex<HashMap<PipelineType, HashMap<u64, Arc<dyn Outlet>>>>,
+    by_type: Mutex<HashMap<PipelineType, Outlets>>,
     limits: HubLimits,
 }
 
@@ -128,7 +131,7 @@ impl Registry {
     /// Tells each outlet once that the hub closes.
     pub(crate) fn broadcast_closing(&self, retry_after_ms: u64) {
         let Ok(payload) = to_raw_value(&HubClosing { retry_after_ms }) else { return };
-        let mut outlets: HashMap<u64, Arc<dyn Outlet>> = HashMap::new();
+        let mut outlets = Outlets::new();
         for room in self.all() {
             outlets.extend(room.outlets().into_iter().map(|outlet| (outlet.id(), outlet)));
         }

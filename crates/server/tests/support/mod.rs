@@ -1,0 +1,155 @@
+//! A hub on a free port of the loopback address, and shorthand for talking to it.
+#![allow(dead_code, unreachable_pub)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ragpulse_server::{Config, Hub, HubBuilder};
+use reqwest::{Client, Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// A hub that listens. Dropped, it closes.
+pub struct TestHub {
+    pub address: SocketAddr,
+    pub hub: Hub,
+    pub http: Client,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    pub server: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+}
+
+impl TestHub {
+    pub async fn start() -> Self {
+        Self::with(Hub::builder()).await
+    }
+
+    pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        Self::with(Hub::builder().config(config)).await
+    }
+
+    pub async fn with(builder: HubBuilder) -> Self {
+        let parts = builder.build().unwrap();
+        let hub = parts.hub.clone();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let shutdown = async move {
+            let _ = stopped.await;
+        };
+        let server =
+            tokio::spawn(ragpulse_server::service::serve(listener, parts, shutdown, Duration::from_secs(5)));
+        let http = Client::builder().no_proxy().build().unwrap();
+        Self { address, hub, http, stop: Some(stop), server: Some(server) }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.server.take().unwrap().await.unwrap().unwrap();
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.http.get(self.url(path)).send().await.unwrap()).await
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: impl Into<String>,
+    ) -> (StatusCode, Value) {
+        let request =
+            self.http.request(method, self.url(path)).header("content-type", kind).body(body.into());
+        answer(request.send().await.unwrap()).await
+    }
+
+    /// Reports events; the answer as it came.
+    pub async fn try_publish(&self, pipeline: &str, events: Value) -> (StatusCode, Value) {
+        let path = format!("/api/pipelines/{pipeline}/events");
+        self.send(Method::POST, &path, "application/json", events.to_string()).await
+    }
+
+    /// Reports events that must be taken.
+    pub async fn publish(&self, pipeline: &str, events: Value) -> Value {
+        let (status, body) = self.try_publish(pipeline, events).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+
+    /// As [`publish`](Self::publish), by a named reporter.
+    pub async fn publish_as(&self, reporter: &str, pipeline: &str, events: Value) -> Value {
+        let request = self
+            .http
+            .post(self.url(&format!("/api/pipelines/{pipeline}/events")))
+            .header("content-type", "application/json")
+            .header("RagPulse-Reporter", reporter)
+            .body(events.to_string());
+        let (status, body) = answer(request.send().await.unwrap()).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+
+    /// The state of a pipeline by a poll without a cursor.
+    pub async fn state(&self, pipeline: &str) -> Value {
+        let (status, body) = self.get(&format!("/api/pipelines/{pipeline}/events")).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["snapshot"].clone()
+    }
+
+    /// The events after a cursor.
+    pub async fn events(&self, pipeline: &str, epoch: &str, seq: u64) -> Value {
+        let path = format!("/api/pipelines/{pipeline}/events?epoch={epoch}&seq={seq}&limit=1000");
+        self.get(&path).await.1
+    }
+
+    /// Waits until the state of a pipeline is as wished.
+    pub async fn until(&self, pipeline: &str, wished: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..500 {
+            let state = self.state(pipeline).await;
+            if wished(&state) {
+                return state;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it did not come to that: {}", self.state(pipeline).await);
+    }
+}
+
+pub async fn answer(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// `pipeline:online` of a type.
+pub fn online() -> Value {
+    json!({ "event": "pipeline:online", "data": { "pipeline_type": "local_files" } })
+}
+
+/// An event of a file.
+pub fn file(event: &str, id: &str) -> Value {
+    let mut data = json!({ "file": { "name": format!("{id}.txt"), "id": id } });
+    if event == "file:failed" {
+        data["error"] = json!({ "message": "it broke" });
+    }
+    if event == "file:progress" {
+        data["progress"] = json!(0.5);
+    }
+    json!({ "event": event, "data": data })
+}
+
+/// The names of the events of an answer, with their `seq`.
+pub fn names(answer: &Value) -> Vec<(u64, String)> {
+    answer["events"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no events in {answer}"))
+        .iter()
+        .map(|event| (event["data"]["seq"].as_u64().unwrap(), event["event"].as_str().unwrap().to_owned()))
+        .collect()
+}
