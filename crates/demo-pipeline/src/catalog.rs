@@ -246,3 +246,6 @@ impl Catalog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

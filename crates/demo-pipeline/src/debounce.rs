@@ -20,6 +20,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    #[cfg(test)]
+    pub(crate) fn everything() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
     /// Whether this path may have changed.
     pub(crate) fn touches(&self, path: &Path) -> bool {
         self.all || self.paths.contains(path)

@@ -229,7 +229,7 @@ mod tests {
         let wait = Arc::new(parking_lot::Mutex::new(wait));
         for _ in 0..MAX_ABANDONED {
             let wait = Arc::clone(&wait);
-            let got = guard.run(&mut |_| {}, move |_| drop(wait.lock().recv()));
+            let got = guard.run(&mut |_| {}, move |_| wait.lock().recv().is_ok());
             assert_eq!(got, Err(GuardError::TimedOut(Duration::from_millis(20))));
         }
         assert_eq!(guard.run(&mut |_| {}, |_| ()), Err(GuardError::Overloaded));

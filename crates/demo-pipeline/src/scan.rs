@@ -35,6 +35,11 @@ impl Seen {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_test(version: i64, recent: bool) -> Self {
+        Self { size: 1, modified_ns: version, changed_ns: version, recent }
+    }
+
     /// Whether the two looks show the same content, as far as looks can show.
     pub(crate) fn same(&self, other: &Self) -> bool {
         (self.size, self.modified_ns, self.changed_ns) == (other.size, other.modified_ns, other.changed_ns)

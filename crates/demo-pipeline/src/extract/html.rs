@@ -2,6 +2,8 @@
 //!
 //! Comes in: any text; HTML has no malformed input. Never: fetching what the page refers to.
 
+use html2text::render::TrivialDecorator;
+
 use super::{ExtractError, Extracted, text};
 
 /// Where lines are broken. Wide enough for paragraphs to stay mostly whole, narrow enough for rules and tables.
@@ -9,7 +11,7 @@ const WIDTH: usize = 160;
 
 pub(super) fn extract(bytes: &[u8]) -> Result<Extracted, ExtractError> {
     let (html, warning) = text::decode(bytes);
-    let text = html2text::config::plain_no_decorate()
+    let text = html2text::config::with_decorator(TrivialDecorator::new())
         .no_table_borders()
         .allow_width_overflow()
         .string_from_read(html.as_bytes(), WIDTH)
