@@ -16,14 +16,27 @@ use ragpulse_demo_pipeline::{
 /// Does what the content of a `.evil` file says.
 #[derive(Default)]
 struct Evil {
-    gate: Mutex<bool>,
-    opened: Condvar,
+    gate: Mutex<Gate>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Gate {
+    open: bool,
+    waiting: usize,
 }
 
 impl Evil {
     fn open(&self) {
-        *self.gate.lock().unwrap() = true;
-        self.opened.notify_all();
+        self.gate.lock().unwrap().open = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until so many files have been read and are held at the gate.
+    fn wait_held(&self, files: usize) {
+        let gate = self.gate.lock().unwrap();
+        let held = self.changed.wait_timeout_while(gate, common::PATIENCE, |g| g.waiting < files).unwrap();
+        assert!(!held.1.timed_out());
     }
 }
 
@@ -48,10 +61,10 @@ impl Parser for Evil {
                 Err(ExtractError::Broken("nobody hears this".into()))
             }
             _ => {
-                let mut open = self.gate.lock().unwrap();
-                while !*open {
-                    open = self.opened.wait(open).unwrap();
-                }
+                let mut gate = self.gate.lock().unwrap();
+                gate.waiting += 1;
+                self.changed.notify_all();
+                drop(self.changed.wait_while(gate, |g| !g.open).unwrap());
                 Ok(Extracted { text: "got through the gate".into(), ..Extracted::default() })
             }
         }
@@ -102,7 +115,7 @@ fn stopping_in_the_middle_leaves_no_file_open() {
     let evil = Arc::new(Evil::default());
     let pipeline = Pipeline::new(folder.config(Mode::Watch)).unwrap().with_parser(evil.clone());
     let run = Running::start(pipeline);
-    run.recorder.wait(0, "work", |e| matches!(e, PipelineEvent::Processing { .. }));
+    evil.wait_held(2);
     run.recorder.wait(
         0,
         "the last in the queue",
@@ -143,16 +156,8 @@ fn a_file_that_vanishes_or_changes_under_the_worker_ends_once_each_time() {
     config.check_interval = Duration::from_millis(50);
     let run = Running::start(Pipeline::new(config).unwrap().with_parser(evil.clone()));
     let seen = run.recorder.clone();
-    let at = seen.wait(
-        0,
-        "0.evil at work",
-        |e| matches!(e, PipelineEvent::Processing { file, .. } if file.name == "0.evil"),
-    );
-    seen.wait(
-        0,
-        "1.evil at work",
-        |e| matches!(e, PipelineEvent::Processing { file, .. } if file.name == "1.evil"),
-    );
+    evil.wait_held(2);
+    let at = seen.len();
     std::fs::remove_file(folder.path("0.evil")).unwrap();
     folder.put("1.evil", "changed meanwhile");
     std::fs::remove_file(folder.path("waiting.txt")).unwrap();
