@@ -1,0 +1,23 @@
+//! Reporting: what a pipeline does to each file, told to a hub without loss.
+//!
+//! [`Reporter`] is the handle; behind it one task sends what [`machine`] decides from what [`queue`] holds.
+//!
+//! *What may come in:* events from any task or thread. *What it never does:* make a pipeline wait for progress, lose an
+//! event that must arrive while there is a hub to take it, or grow without bound.
+
+mod builder;
+mod driver;
+mod encode;
+mod error;
+mod file;
+mod files;
+mod handle;
+mod machine;
+mod queue;
+mod status;
+
+pub use builder::{DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_CAPACITY, ReporterBuilder};
+pub use error::ReportError;
+pub use file::{BlockingFile, File};
+pub use handle::{BlockingReporter, Reporter};
+pub use status::{Rejected, ReporterConnection, ReporterStatus};

@@ -1,0 +1,278 @@
+//! The reporter as its callers see it: cheap to clone, usable from tasks and from threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ragpulse_protocol::parts::FileReport;
+use ragpulse_protocol::report::{HEARTBEAT, PipelineOfflineReport, PipelineOnlineReport};
+use ragpulse_protocol::{Object, PipelineId, Report, ReportedEvent, ReporterId};
+use tokio::sync::watch;
+
+use super::builder::ReporterBuilder;
+use super::driver::{Shared, timestamp};
+use super::error::ReportError;
+use super::file::{BlockingFile, File};
+use super::machine::Machine;
+use super::queue::{Item, Pushed};
+use super::status::{ReporterConnection, ReporterStatus};
+
+/// Reports what one pipeline does to a hub. Clones share one queue; see the [crate's example](crate).
+///
+/// When the last clone is dropped, what it holds is still sent for a short while, followed by `pipeline:offline`, as long
+/// as the runtime lives. To be sure, [`close`](Self::close).
+#[derive(Clone)]
+pub struct Reporter {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    shared: Arc<Shared>,
+    pipeline_id: PipelineId,
+    reporter_id: ReporterId,
+    drop_deadline: Duration,
+}
+
+impl std::fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reporter")
+            .field("pipeline_id", &self.owner.pipeline_id)
+            .field("reporter_id", &self.owner.reporter_id)
+            .field("status", &*self.owner.shared.status.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        begin_closing(&self.shared, self.drop_deadline);
+    }
+}
+
+fn begin_closing(shared: &Shared, within: Duration) {
+    let offline = ReportedEvent::from(Report::from(PipelineOfflineReport::default()));
+    let by = shared.now() + within;
+    let mut machine = shared.machine.lock();
+    let offline = machine.encoder.encode(offline, timestamp()).ok();
+    machine.close(offline, by);
+    drop(machine);
+    shared.wake.notify_one();
+    shared.room.notify_waiters();
+    shared.room_for_threads.notify_all();
+}
+
+impl Reporter {
+    /// Sets up a reporter to the hub at `url`, such as `http://127.0.0.1:8103`.
+    pub fn builder(url: impl Into<String>) -> ReporterBuilder {
+        ReporterBuilder::new(url.into(), None)
+    }
+
+    /// As [`builder`](Self::builder), to the hub that `RAGPULSE_URL` names (default `http://127.0.0.1:8103`), with the
+    /// token in `RAGPULSE_TOKEN`.
+    pub fn from_env() -> ReporterBuilder {
+        let (url, token) = crate::endpoint::from_env();
+        ReporterBuilder::new(url, token)
+    }
+
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        pipeline_id: PipelineId,
+        reporter_id: ReporterId,
+        drop_deadline: Duration,
+    ) -> Self {
+        Self { owner: Arc::new(Owner { shared, pipeline_id, reporter_id, drop_deadline }) }
+    }
+
+    /// The pipeline it reports for.
+    pub fn pipeline_id(&self) -> &PipelineId {
+        &self.owner.pipeline_id
+    }
+
+    /// Its name among the reporters of the pipeline.
+    pub fn reporter_id(&self) -> &ReporterId {
+        &self.owner.reporter_id
+    }
+
+    /// How it fares, now and at each change.
+    pub fn status(&self) -> watch::Receiver<ReporterStatus> {
+        self.owner.shared.status.subscribe()
+    }
+
+    /// Reports `pipeline:online`. Type and lease are filled in where the report leaves them out.
+    ///
+    /// # Errors
+    /// As [`report_event`](Self::report_event).
+    pub async fn online(&self, report: PipelineOnlineReport) -> Result<(), ReportError> {
+        self.report(report).await
+    }
+
+    /// Reports `status:update` with these keys.
+    ///
+    /// # Errors
+    /// As [`report_event`](Self::report_event).
+    pub async fn update(&self, changes: Object) -> Result<(), ReportError> {
+        let extra = Object::new();
+        self.report(ragpulse_protocol::report::StatusUpdateReport { changes, extra }).await
+    }
+
+    /// Reports an event of the contract. As [`report_event`](Self::report_event).
+    ///
+    /// # Errors
+    /// As [`report_event`](Self::report_event).
+    pub async fn report(&self, report: impl Into<Report>) -> Result<(), ReportError> {
+        self.report_event(report.into().into()).await
+    }
+
+    /// Takes an event into the queue, from which it is sent in order. `file:progress` never waits: it supersedes older
+    /// progress, or is dropped when there is no room. Any other event waits for room and is then sure to be sent, as long
+    /// as there is a hub and time until the reporter closes. Cancelling the wait leaves nothing behind.
+    ///
+    /// An id and a time are added where there are none. A `heartbeat` does nothing: reporters send theirs by themselves.
+    ///
+    /// # Errors
+    /// [`ReportError::TooLarge`] or [`ReportError::Encode`]; [`ReportError::Refused`] when it would wait for a hub that
+    /// takes nothing from this reporter; [`ReportError::Closed`].
+    pub async fn report_event(&self, event: ReportedEvent) -> Result<(), ReportError> {
+        let shared = &self.owner.shared;
+        let mut offer = self.offer(event)?;
+        while let Some(item) = offer.take() {
+            let room = shared.room.notified();
+            let mut room = std::pin::pin!(room);
+            // Room made between the look and the wait must not be missed.
+            room.as_mut().enable();
+            offer = self.push(&mut shared.machine.lock(), item, false)?;
+            if offer.is_some() {
+                room.await;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`report_event`](Self::report_event), without waiting.
+    ///
+    /// # Errors
+    /// As [`report_event`](Self::report_event), and [`ReportError::Full`] in place of waiting.
+    pub fn try_report_event(&self, event: ReportedEvent) -> Result<(), ReportError> {
+        match self.offer(event)? {
+            None => Ok(()),
+            Some(item) => match self.push(&mut self.owner.shared.machine.lock(), item, false)? {
+                None => Ok(()),
+                Some(_) => Err(ReportError::Full),
+            },
+        }
+    }
+
+    /// As [`report`](Self::report), without waiting.
+    ///
+    /// # Errors
+    /// As [`report_event`](Self::report_event), and [`ReportError::Full`] in place of waiting.
+    pub fn try_report(&self, report: impl Into<Report>) -> Result<(), ReportError> {
+        self.try_report_event(report.into().into())
+    }
+
+    /// The same reporter for threads that may block, such as those of `spawn_blocking` or of a thread pool.
+    pub fn blocking(&self) -> BlockingReporter {
+        BlockingReporter { reporter: self.clone() }
+    }
+
+    /// Follows one file. A file that was begun and is dropped without an end is reported as interrupted.
+    pub fn file(&self, file: FileReport) -> File {
+        File::new(self.clone(), file)
+    }
+
+    /// Sends what is queued and then `pipeline:offline`, all within a deadline; for all clones. Afterwards nothing is
+    /// taken any more. Without anything reported there is nothing to send.
+    ///
+    /// # Errors
+    /// [`ReportError::CloseTimeout`] when the deadline came first.
+    pub async fn close(&self, within: Duration) -> Result<(), ReportError> {
+        begin_closing(&self.owner.shared, within);
+        let mut status = self.status();
+        // The sender lives as long as this handle.
+        let _ = status.wait_for(|status| status.connection == ReporterConnection::Closed).await;
+        match self.owner.shared.machine.lock().queue.len() {
+            0 => Ok(()),
+            unsent => Err(ReportError::CloseTimeout { unsent }),
+        }
+    }
+
+    /// Encodes an event; nothing for one that needs no sending.
+    fn offer(&self, event: ReportedEvent) -> Result<Option<Item>, ReportError> {
+        if event.event == HEARTBEAT {
+            return Ok(None);
+        }
+        let mut machine = self.owner.shared.machine.lock();
+        if machine.is_closing() {
+            return Err(ReportError::Closed);
+        }
+        machine.encoder.encode(event, timestamp()).map(Some)
+    }
+
+    /// Puts an event into the queue; gives it back when there is no room.
+    fn push(&self, machine: &mut Machine, item: Item, force: bool) -> Result<Option<Item>, ReportError> {
+        if machine.is_closing() {
+            return Err(ReportError::Closed);
+        }
+        match machine.push(item, force) {
+            Pushed::Queued => {
+                self.owner.shared.wake.notify_one();
+                Ok(None)
+            }
+            Pushed::Dropped => Ok(None),
+            Pushed::Full(item) => match machine.refusal() {
+                Some(problem) => Err(ReportError::Refused(problem.clone())),
+                None => Ok(Some(item)),
+            },
+        }
+    }
+
+    /// Takes an event whatever room there is, for those that cannot wait and whose number is bounded otherwise.
+    pub(crate) fn force(&self, report: Report) -> Result<(), ReportError> {
+        match self.offer(report.into())? {
+            None => Ok(()),
+            Some(item) => self.push(&mut self.owner.shared.machine.lock(), item, true).map(|_| ()),
+        }
+    }
+}
+
+/// A [`Reporter`] whose methods block the thread, never the runtime: do not call them in a task.
+#[derive(Debug, Clone)]
+pub struct BlockingReporter {
+    reporter: Reporter,
+}
+
+impl BlockingReporter {
+    /// As [`Reporter::report`], blocking the thread until there is room.
+    ///
+    /// # Errors
+    /// As [`Reporter::report_event`].
+    pub fn report(&self, report: impl Into<Report>) -> Result<(), ReportError> {
+        self.report_event(report.into().into())
+    }
+
+    /// As [`Reporter::report_event`], blocking the thread until there is room.
+    ///
+    /// # Errors
+    /// As [`Reporter::report_event`].
+    pub fn report_event(&self, event: ReportedEvent) -> Result<(), ReportError> {
+        let shared = &self.reporter.owner.shared;
+        let mut offer = self.reporter.offer(event)?;
+        let mut machine = shared.machine.lock();
+        while let Some(item) = offer.take() {
+            offer = self.reporter.push(&mut machine, item, false)?;
+            if offer.is_some() {
+                shared.room_for_threads.wait(&mut machine);
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows one file from this thread; as [`Reporter::file`].
+    pub fn file(&self, file: FileReport) -> BlockingFile {
+        BlockingFile::new(self.clone(), file)
+    }
+
+    /// The same reporter for tasks.
+    pub fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+}
