@@ -130,7 +130,10 @@ mod tests {
         let (mut encoder, now) = (encoder(), Timestamp::from_millis(0));
         let online = encoder.encode(event(r#"{"event":"pipeline:online"}"#), now).unwrap();
         let Effect::Online(data) = online.effect else { panic!("{online:?}") };
-        assert_eq!(serde_json::to_string(&data).unwrap(), r#"{"lease_seconds":60,"pipeline_type":"local_files"}"#);
+        assert_eq!(
+            serde_json::to_string(&data).unwrap(),
+            r#"{"lease_seconds":60,"pipeline_type":"local_files"}"#
+        );
         let effect = |text| effect_of(&event(text));
         let by_id = r#"{"event":"file:completed","data":{"file":{"name":"n","id":"i"}}}"#;
         let by_name = r#"{"event":"file:failed","data":{"file":{"name":"n"}}}"#;

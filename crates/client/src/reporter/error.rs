@@ -38,7 +38,9 @@ pub enum ReportError {
     #[error("the caller reported an event that is no JSON: {0}")]
     Encode(String),
     /// The event is larger than a hub takes.
-    #[error("the caller reported a {event} of {bytes} bytes, but a hub takes {max} at most; leave something out")]
+    #[error(
+        "the caller reported a {event} of {bytes} bytes, but a hub takes {max} at most; leave something out"
+    )]
     TooLarge {
         /// The event's name.
         event: String,

@@ -39,8 +39,9 @@ impl Drop for Guard {
             return;
         }
         let error = ErrorReport {
-            message: "work on the file stopped without an end: the task panicked, was cancelled, or forgot it"
-                .to_owned(),
+            message:
+                "work on the file stopped without an end: the task panicked, was cancelled, or forgot it"
+                    .to_owned(),
             kind: Some(INTERRUPTED.to_owned()),
             stage: self.stage.take(),
             retryable: Some(true),

@@ -274,8 +274,7 @@ impl Machine {
             Refusal::Passing => self.retry(problem.to_string(), retry_after, now),
             Refusal::Forgotten => {
                 self.queue.give_back();
-                let items =
-                    self.encoder.reopening(self.online_fields.as_ref(), self.files.fields(), time);
+                let items = self.encoder.reopening(self.online_fields.as_ref(), self.files.fields(), time);
                 self.queue.reopen(items);
                 // Once at once; a hub that goes on forgetting is not to be asked without a pause.
                 if std::mem::replace(&mut self.reopened, true) {

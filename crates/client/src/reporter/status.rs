@@ -71,11 +71,9 @@ impl ReporterStatus {
         let connection = match machine.standing() {
             Standing::Idle => ReporterConnection::Idle,
             Standing::Connected => ReporterConnection::Connected,
-            Standing::Retrying { since, failures, cause } => ReporterConnection::Retrying {
-                since: at(*since),
-                failures: *failures,
-                cause: cause.clone(),
-            },
+            Standing::Retrying { since, failures, cause } => {
+                ReporterConnection::Retrying { since: at(*since), failures: *failures, cause: cause.clone() }
+            }
             Standing::Refused { since, problem } => {
                 ReporterConnection::Refused { since: at(*since), problem: problem.clone() }
             }

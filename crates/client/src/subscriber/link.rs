@@ -30,6 +30,8 @@ pub(crate) struct Link {
     next_ping: Duration,
     all: bool,
     resync: BTreeSet<PipelineId>,
+    /// Resyncs rest until then: earlier ones brought nothing.
+    resync_at: Duration,
     /// Whether the hub has acknowledged the subscription on this socket.
     pub(crate) subscribed: bool,
     /// Whether the hub has answered a ping on this socket.
@@ -46,6 +48,7 @@ impl Link {
             next_ping: now,
             all: true,
             resync: BTreeSet::new(),
+            resync_at: now,
             subscribed: false,
             proven: false,
         }
@@ -55,14 +58,18 @@ impl Link {
         self.heard = self.heard.max(now);
     }
 
-    /// Asks again for everything.
-    pub(crate) fn resync_all(&mut self) {
-        self.all = true;
+    /// Nothing was looked at for a while: an open question is as if asked now.
+    pub(crate) fn caught_up(&mut self, now: Duration) {
+        self.heard(now);
+        if let Some((_, asked)) = &mut self.open {
+            *asked = now;
+        }
     }
 
-    /// Asks again for one pipeline.
-    pub(crate) fn resync(&mut self, id: PipelineId) {
+    /// Asks again for one pipeline, not before a time.
+    pub(crate) fn resync(&mut self, id: PipelineId, at: Duration) {
         self.resync.insert(id);
+        self.resync_at = self.resync_at.max(at);
     }
 
     /// The next question, if none is open and one is due. Subscriptions come before pings.
@@ -73,7 +80,7 @@ impl Link {
         let question = if std::mem::take(&mut self.all) {
             self.resync.clear();
             Question::SubscribeAll
-        } else if !self.resync.is_empty() {
+        } else if !self.resync.is_empty() && self.resync_at <= now {
             Question::Subscribe(std::mem::take(&mut self.resync))
         } else if self.next_ping <= now {
             Question::Ping
@@ -100,7 +107,8 @@ impl Link {
 
     /// When there is something to do.
     pub(crate) fn deadline(&self) -> Duration {
-        self.dead_at().unwrap_or(self.next_ping)
+        let resync = (!self.resync.is_empty()).then_some(self.resync_at);
+        self.dead_at().unwrap_or_else(|| resync.map_or(self.next_ping, |at| at.min(self.next_ping)))
     }
 }
 
@@ -113,13 +121,13 @@ mod tests {
     #[test]
     fn one_question_at_a_time_and_subscriptions_first() {
         let mut link = Link::new(1, S(0));
-        link.resync(PipelineId::new("p").unwrap());
+        link.resync(PipelineId::new("p").unwrap(), S(0));
         assert_eq!(link.ask(S(0)), Some(Question::SubscribeAll));
         assert_eq!(link.ask(S(0)), None);
         assert_eq!(link.answered(true, S(1)), None, "that was no ping");
         assert_eq!(link.answered(false, S(1)), Some(Question::SubscribeAll));
         assert_eq!(link.ask(S(1)), Some(Question::Ping));
-        link.resync(PipelineId::new("q").unwrap());
+        link.resync(PipelineId::new("q").unwrap(), S(2));
         assert_eq!(link.answered(true, S(2)), Some(Question::Ping));
         assert!(matches!(link.ask(S(2)), Some(Question::Subscribe(_))));
     }

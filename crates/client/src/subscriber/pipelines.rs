@@ -41,7 +41,8 @@ struct Tracked {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Received {
     pub(crate) update: Option<Update>,
-    pub(crate) resync: Option<PipelineId>,
+    /// Something is missing; whether asking for it has already been in vain.
+    pub(crate) resync: Option<(PipelineId, bool)>,
 }
 
 #[derive(Debug)]
@@ -119,6 +120,10 @@ impl Pipelines {
         for tracked in self.tracked.values_mut() {
             tracked.session.resynced();
         }
+    }
+
+    pub(crate) fn is_tracked(&self, id: &PipelineId) -> bool {
+        self.tracked.contains_key(id)
     }
 
     /// What was asked for this pipeline was answered.
@@ -225,7 +230,7 @@ impl Pipelines {
             (Verdict::Resync, _) => {
                 tracked.resyncs = tracked.resyncs.saturating_add(1);
                 tracked.snapshot_wanted |= tracked.resyncs > FRUITLESS;
-                Received { update: None, resync: Some(id.clone()) }
+                Received { update: None, resync: Some((id.clone(), tracked.resyncs > FRUITLESS)) }
             }
             _ => {
                 let now = tracked.session.state().map(|state| state.liveness);

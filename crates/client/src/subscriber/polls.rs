@@ -71,11 +71,6 @@ impl Polls {
         self.slots.values().filter(|slot| matches!(slot.state, State::UnderWay { .. })).count()
     }
 
-    /// Whether any poll is under way.
-    pub(crate) fn any_under_way(&self) -> bool {
-        self.under_way() > 0
-    }
-
     /// Starts the polls that are due, the longest due first.
     pub(crate) fn start_due(&mut self, now: Duration) -> Vec<Start> {
         let room = MAX_POLLS.saturating_sub(self.under_way());
@@ -189,8 +184,7 @@ mod tests {
     #[test]
     fn a_failed_poll_rests_and_a_late_answer_is_not_expected() {
         let mut polls = Polls::default();
-        let mut backoff =
-            Backoff::new(Duration::from_secs(1), Duration::from_secs(4), Box::new(|| 1.0));
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(4), Box::new(|| 1.0));
         polls.add(None, Duration::ZERO);
         let start = polls.start_due(Duration::ZERO).remove(0);
         assert!(polls.expects(&None, start.poll));

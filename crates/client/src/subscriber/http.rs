@@ -1,0 +1,90 @@
+//! Long polls and the look for pipelines, over HTTP.
+//!
+//! *What it never does:* decide when to ask, or keep anything between two questions.
+
+use std::time::Duration;
+
+use ragpulse_protocol::http::EventsAnswer;
+use ragpulse_protocol::limits::MAX_PAGE;
+use ragpulse_protocol::status::ResetReason;
+use ragpulse_protocol::{Cursor, PipelineId, PipelineType, ServerMessage};
+use serde::Deserialize;
+
+use super::session::{PollFailure, Polled};
+use crate::endpoint::{BadAnswer, Endpoint, ask};
+
+/// How much longer than the hub is asked to wait an answer may take.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub(crate) struct Http {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) client: reqwest::Client,
+}
+
+/// As much of `GET /api/rag-status` as is needed.
+#[derive(Deserialize)]
+struct Listing {
+    pipelines: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    pipeline_id: PipelineId,
+    pipeline_type: PipelineType,
+}
+
+impl Http {
+    pub(crate) async fn poll(
+        &self,
+        pipeline: &PipelineId,
+        cursor: Option<&Cursor>,
+        wait: Duration,
+    ) -> Result<Polled, PollFailure> {
+        let url = self.endpoint.poll(pipeline, cursor, wait, MAX_PAGE);
+        let answer = ask(self.client.get(url).timeout(wait + GRACE)).await?;
+        Ok(match answer {
+            EventsAnswer::Snapshot(answer) => {
+                let mut snapshot = answer.snapshot;
+                snapshot.reason = answer.reason;
+                let messages = vec![ServerMessage::Snapshot(snapshot)];
+                Polled::Messages { messages, undecodable: false, unknown: false }
+            }
+            EventsAnswer::Events(page) => {
+                let unknown = page.reason == Some(ResetReason::UnknownPipeline);
+                let (mut messages, mut undecodable) = (Vec::with_capacity(page.events.len()), false);
+                for event in page.events {
+                    match ServerMessage::from_value(&event.event, event.data) {
+                        Ok(message) => messages.push(message),
+                        Err(error) => {
+                            tracing::warn!(%pipeline, event = event.event, "an event cannot be read: {error}");
+                            undecodable = true;
+                            break;
+                        }
+                    }
+                }
+                Polled::Messages { messages, undecodable, unknown }
+            }
+        })
+    }
+
+    pub(crate) async fn discover(&self, kind: &PipelineType) -> Result<Polled, PollFailure> {
+        let request = self.client.get(self.endpoint.at("api/rag-status")).timeout(GRACE);
+        let listing: Listing = ask(request).await?;
+        let wanted = listing.pipelines.into_iter().filter(|listed| listed.pipeline_type == *kind);
+        Ok(Polled::Pipelines(wanted.map(|listed| listed.pipeline_id).collect()))
+    }
+}
+
+impl From<BadAnswer> for PollFailure {
+    fn from(answer: BadAnswer) -> Self {
+        let message = answer.to_string();
+        match answer {
+            BadAnswer::Problem { problem, retry_after } => {
+                Self { code: Some(problem.code), message: problem.detail, retry_after }
+            }
+            BadAnswer::Strange { retry_after, .. } => Self { code: None, message, retry_after },
+            BadAnswer::Unreachable(_) => Self { code: None, message, retry_after: None },
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! How a subscriber connects, resumes, falls back and returns: a state machine without I/O, with time passed in.
+//!
+//! | phase | socket | polls | leaves to |
+//! |---|---|---|---|
+//! | `Idle` | – | – | by `Start` |
+//! | `Waiting` | to be opened at a time | – | `Connecting` at that time |
+//! | `Connecting` | being opened | – | `Joining`; `Waiting`, or `Polling` after three failures or a refusal |
+//! | `Joining` | open, subscription not acknowledged | – | `Live`; else as `Connecting` |
+//! | `Live` | open and subscribed | – | `Waiting` when lost |
+//! | `Polling` | to be tried at a time, or never | on | `Probing` at that time |
+//! | `Probing` | being opened | on | `Proving`; `Polling` when it fails |
+//! | `Proving` | open, not yet both subscribed and pinged | on | `Live` when it is; `Polling` when it fails |
+//! | `Closed` | – | – | never |
+//!
+//! | input | `Idle` | `Waiting` | `Connecting` | `Joining` | `Live` | `Polling` | `Probing` | `Proving` |
+//! |---|---|---|---|---|---|---|---|---|
+//! | `Start` | begin | – | – | – | – | – | – | – |
+//! | `SocketOpened` | – | – | subscribe: `Joining` | – | – | – | subscribe: `Proving` | – |
+//! | `SocketRefused` | – | – | `Polling` | `Polling` | `Polling` | – | `Polling` | `Polling` |
+//! | `SocketLost` | – | – | wait or `Polling` | wait or `Polling` | wait | – | `Polling` | `Polling` |
+//! | `Subscribed`, good | – | – | – | `Live` | resync over | – | – | `Live` if pinged |
+//! | `Subscribed`, bad | – | – | – | see [`refused`](Machine) | same | – | – | same |
+//! | `Pong` | – | – | – | – | proven | – | – | `Live` if subscribed |
+//! | `Message` | – | – | – | fold | fold | – | – | fold |
+//! | `Undecodable` | – | – | – | ask for a snapshot | same | – | – | same |
+//! | `PollAnswered` | – | – | – | – | – | fold, poll on | same | same |
+//! | `PollFailed` | – | – | – | – | – | rest, or close | same | same |
+//! | `CaughtUp` | – | – | – | silence counts anew | same | – | – | same |
+//! | `Tick` | – | open when due | fail when due | ping, or lost by silence | same | poll; probe when due | same; fail when due | same as `Joining` |
+//! | `Stop` | close | close | close | close | close | close | close | close |
+//!
+//! In `Closed` everything is ignored. What is about another socket than the current one, or a poll that is not waited for,
+//! is ignored in every phase. `hub:closing` is a `Message` that puts the socket off until the time it names;
+//! `subscription:ended` one that ends, or asks again for, one pipeline.
+//!
+//! *What it never does:* have two sockets, two polls of one pipeline, or two open questions on one socket; poll when told
+//! to use sockets only, or open a socket when told to poll only.
+
+mod poll;
+mod socket;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ragpulse_protocol::command::{SubscribeAck, SubscribeRequest};
+use ragpulse_protocol::problem::CommandError;
+use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, ServerMessage};
+
+use super::link::{Link, Question};
+use super::pipelines::{Pipelines, Target};
+use super::polls::Polls;
+use super::update::{Cause, ConnectionStatus, Transport, Update};
+use crate::backoff::{Backoff, Chance};
+
+/// After how many failures in a row polling takes over.
+const FAILURES: u32 = 3;
+/// How long opening a socket may take.
+pub(crate) const OPEN_WITHIN: Duration = Duration::from_secs(10);
+/// The longest a hub can put a client off.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+
+/// By what a subscriber may be connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransportChoice {
+    /// By socket, and by polling while no socket can be had.
+    #[default]
+    Auto,
+    /// By socket only.
+    Websocket,
+    /// By polling only.
+    Polling,
+}
+
+/// What a poll brought.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Polled {
+    /// Messages in order, and whether one of them could not be read; whether the hub knows the pipeline.
+    Messages { messages: Vec<ServerMessage>, undecodable: bool, unknown: bool },
+    /// The pipelines that there are of the type asked for.
+    Pipelines(BTreeSet<PipelineId>),
+}
+
+/// Why a poll failed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PollFailure {
+    /// The hub's code, if it was the hub that answered.
+    pub(crate) code: Option<Code>,
+    pub(crate) message: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Input {
+    Start,
+    Stop,
+    Tick,
+    SocketOpened { conn: u64 },
+    SocketRefused { conn: u64, cause: String },
+    SocketLost { conn: u64, cause: String },
+    Subscribed { conn: u64, reply: Result<SubscribeAck, CommandError> },
+    Pong { conn: u64 },
+    Message { conn: u64, message: Box<ServerMessage> },
+    Undecodable { conn: u64, pipeline: Option<PipelineId> },
+    PollAnswered { poll: u64, subject: Option<PipelineId>, polled: Polled },
+    PollFailed { poll: u64, subject: Option<PipelineId>, failure: PollFailure },
+    CaughtUp,
+}
+
+/// What is to be done, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Command {
+    OpenSocket { conn: u64 },
+    CloseSocket { conn: u64 },
+    Subscribe { conn: u64, request: Box<SubscribeRequest> },
+    Ping { conn: u64 },
+    Poll { poll: u64, pipeline: PipelineId, cursor: Option<Cursor>, wait: Duration },
+    Discover { poll: u64, kind: PipelineType },
+    StopPoll { pipeline: PipelineId },
+    StopPolls,
+    Emit(Update),
+}
+
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    Waiting { until: Duration },
+    Connecting { conn: u64, until: Duration },
+    Joining(Link),
+    Live(Link),
+    Polling { probe_at: Option<Duration> },
+    Probing { conn: u64, until: Duration },
+    Proving(Link),
+    Closed,
+}
+
+pub(crate) struct Machine {
+    choice: TransportChoice,
+    phase: Phase,
+    pub(crate) pipelines: Pipelines,
+    polls: Polls,
+    last_conn: u64,
+    /// What the last subscription to everything asked for.
+    asked: BTreeSet<PipelineId>,
+    /// Between sockets, while nothing is polled.
+    reopen: Backoff,
+    /// Between tries of a socket, while polling.
+    probe: Backoff,
+    /// Of a poll that failed.
+    rest: Backoff,
+    cause: Option<Cause>,
+    told: ConnectionStatus,
+    out: Vec<Command>,
+}
+
+impl Machine {
+    pub(crate) fn new(target: Target, choice: TransportChoice, chance: impl Fn() -> Chance) -> Self {
+        let backoff = |first, longest| {
+            Backoff::new(Duration::from_millis(first), Duration::from_millis(longest), chance())
+        };
+        Self {
+            choice,
+            phase: Phase::Idle,
+            pipelines: Pipelines::new(target),
+            polls: Polls::default(),
+            last_conn: 0,
+            asked: BTreeSet::new(),
+            reopen: backoff(250, 30_000),
+            probe: backoff(5_000, 60_000),
+            rest: backoff(500, 30_000),
+            cause: None,
+            told: ConnectionStatus::default(),
+            out: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Takes what happened and tells what to do.
+    pub(crate) fn handle(&mut self, now: Duration, input: Input) -> Vec<Command> {
+        match input {
+            Input::Start => self.on_start(now),
+            Input::Stop => self.close(Cause::Closed),
+            Input::Tick => {}
+            Input::SocketOpened { conn } => self.on_opened(now, conn),
+            Input::SocketRefused { conn, cause } => self.on_lost(now, conn, Cause::Refused(cause)),
+            Input::SocketLost { conn, cause } => self.on_lost(now, conn, Cause::Failed(cause)),
+            Input::Subscribed { conn, reply } => self.on_subscribed(now, conn, reply),
+            Input::Pong { conn } => self.on_pong(now, conn),
+            Input::Message { conn, message } => self.on_message(now, conn, &message),
+            Input::Undecodable { conn, pipeline } => self.on_undecodable(now, conn, pipeline.as_ref()),
+            Input::PollAnswered { poll, subject, polled } => self.on_polled(now, poll, subject, polled),
+            Input::PollFailed { poll, subject, failure } => {
+                self.on_poll_failed(now, poll, subject, failure);
+            }
+            Input::CaughtUp => {
+                if let Some(link) = self.link() {
+                    link.caught_up(now);
+                }
+            }
+        }
+        self.proceed(now);
+        self.tell();
+        std::mem::take(&mut self.out)
+    }
+
+    /// When to say `Tick` at the latest.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Idle | Phase::Closed => None,
+            Phase::Waiting { until } | Phase::Connecting { until, .. } => Some(*until),
+            Phase::Joining(link) | Phase::Live(link) => Some(link.deadline()),
+            Phase::Polling { probe_at } => earliest(*probe_at, self.polls.deadline()),
+            Phase::Probing { until, .. } => earliest(Some(*until), self.polls.deadline()),
+            Phase::Proving(link) => earliest(Some(link.deadline()), self.polls.deadline()),
+        }
+    }
+
+    fn on_start(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Idle if self.choice == TransportChoice::Polling => {
+                self.cause = Some(Cause::Chosen);
+                self.poll(now, None);
+            }
+            Phase::Idle => self.phase = Phase::Waiting { until: now },
+            Phase::Waiting { .. }
+            | Phase::Connecting { .. }
+            | Phase::Joining(_)
+            | Phase::Live(_)
+            | Phase::Polling { .. }
+            | Phase::Probing { .. }
+            | Phase::Proving(_)
+            | Phase::Closed => {}
+        }
+    }
+
+    /// What the passing of time and the last input make due.
+    fn proceed(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Idle | Phase::Closed => {}
+            Phase::Waiting { until } => {
+                if *until <= now {
+                    let conn = self.open();
+                    self.phase = Phase::Connecting { conn, until: now + OPEN_WITHIN };
+                }
+            }
+            Phase::Connecting { conn, until } | Phase::Probing { conn, until } => {
+                if *until <= now {
+                    let conn = *conn;
+                    self.on_lost(now, conn, Cause::Silence(OPEN_WITHIN));
+                }
+            }
+            Phase::Joining(_) | Phase::Live(_) | Phase::Proving(_) => self.converse(now),
+            Phase::Polling { probe_at } => {
+                if probe_at.is_some_and(|at| at <= now) {
+                    let conn = self.open();
+                    self.phase = Phase::Probing { conn, until: now + OPEN_WITHIN };
+                }
+            }
+        }
+        if self.is_polling() {
+            self.start_polls(now);
+        }
+    }
+
+    /// Whether polls are on.
+    fn is_polling(&self) -> bool {
+        match self.phase {
+            Phase::Polling { .. } | Phase::Probing { .. } | Phase::Proving(_) => true,
+            Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Connecting { .. }
+            | Phase::Joining(_)
+            | Phase::Live(_)
+            | Phase::Closed => false,
+        }
+    }
+
+    /// The open socket, if there is one.
+    fn link(&mut self) -> Option<&mut Link> {
+        match &mut self.phase {
+            Phase::Joining(link) | Phase::Live(link) | Phase::Proving(link) => Some(link),
+            Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Connecting { .. }
+            | Phase::Polling { .. }
+            | Phase::Probing { .. }
+            | Phase::Closed => None,
+        }
+    }
+
+    /// The socket that is open or being opened.
+    fn conn(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Connecting { conn, .. } | Phase::Probing { conn, .. } => Some(*conn),
+            Phase::Joining(link) | Phase::Live(link) | Phase::Proving(link) => Some(link.conn),
+            Phase::Idle | Phase::Waiting { .. } | Phase::Polling { .. } | Phase::Closed => None,
+        }
+    }
+
+    fn open(&mut self) -> u64 {
+        self.last_conn += 1;
+        self.out.push(Command::OpenSocket { conn: self.last_conn });
+        self.last_conn
+    }
+
+    /// Closes the socket, if there is one.
+    fn drop_socket(&mut self) {
+        if let Some(conn) = self.conn() {
+            self.out.push(Command::CloseSocket { conn });
+            self.pipelines.disconnected();
+        }
+    }
+
+    fn close(&mut self, cause: Cause) {
+        if self.is_closed() {
+            return;
+        }
+        self.drop_socket();
+        if self.is_polling() {
+            self.out.push(Command::StopPolls);
+            self.polls.clear();
+        }
+        self.phase = Phase::Closed;
+        self.cause = Some(cause);
+    }
+
+    fn emit(&mut self, update: Option<Update>) {
+        self.out.extend(update.map(Command::Emit));
+    }
+
+    /// Tells by what updates come, if that changed.
+    fn tell(&mut self) {
+        let transport = match &self.phase {
+            Phase::Live(_) => Some(Transport::Websocket),
+            Phase::Polling { .. } | Phase::Probing { .. } | Phase::Proving(_) => {
+                self.polls.healthy.then_some(Transport::Polling)
+            }
+            Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Connecting { .. }
+            | Phase::Joining(_)
+            | Phase::Closed => None,
+        };
+        let status = ConnectionStatus { transport, cause: self.cause.clone(), closed: self.is_closed() };
+        if status != self.told {
+            self.told = status.clone();
+            self.out.push(Command::Emit(Update::connection(status)));
+        }
+    }
+}
+
+fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    a.into_iter().chain(b).min()
+}
+
+#[cfg(test)]
+mod simulated_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,308 @@
+//! The rows of the session machine's table, one by one.
+
+use ragpulse_protocol::command::SubscribedPipeline;
+use serde_json::json;
+
+use super::*;
+use crate::subscriber::update::What;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+fn id(name: &str) -> PipelineId {
+    PipelineId::new(name).unwrap()
+}
+
+fn machine(choice: TransportChoice) -> Machine {
+    Machine::new(Target::Pipelines([id("p")].into()), choice, || Box::new(|| 1.0))
+}
+
+fn of_type() -> Machine {
+    Machine::new(Target::Type(PipelineType::new("t").unwrap()), TransportChoice::Auto, || Box::new(|| 1.0))
+}
+
+fn ack(names: &[&str]) -> Result<SubscribeAck, CommandError> {
+    let pipelines = names
+        .iter()
+        .map(|name| SubscribedPipeline { pipeline_id: id(name), recovered: true, replayed: 0, reason: None })
+        .collect();
+    Ok(SubscribeAck { pipelines })
+}
+
+fn refusal(code: Code) -> Result<SubscribeAck, CommandError> {
+    let message = "why".to_owned();
+    Err(CommandError { code, message, retryable: code.retryable(), index: None, field: None })
+}
+
+fn lost(conn: u64) -> Input {
+    Input::SocketLost { conn, cause: "gone".into() }
+}
+
+fn message(conn: u64, name: &str, payload: serde_json::Value) -> Input {
+    Input::Message { conn, message: Box::new(ServerMessage::from_value(name, payload).unwrap()) }
+}
+
+fn event(name: &str, pipeline: &str, seq: u64) -> serde_json::Value {
+    let time = "2026-01-01T00:00:00Z";
+    assert!(name.starts_with("x:") || name == "pipeline:removed");
+    json!({"pipeline_id": pipeline, "pipeline_type": "t", "epoch": "e", "seq": seq, "timestamp": time, "received_at": time})
+}
+
+fn connections(commands: &[Command]) -> Vec<ConnectionStatus> {
+    let status = |command: &Command| match command {
+        Command::Emit(Update { what: What::Connection(status), .. }) => Some(status.clone()),
+        _ => None,
+    };
+    commands.iter().filter_map(status).collect()
+}
+
+fn opens(commands: &[Command]) -> bool {
+    commands.iter().any(|command| matches!(command, Command::OpenSocket { .. }))
+}
+
+fn polls(commands: &[Command]) -> Vec<(u64, PipelineId)> {
+    let poll = |command: &Command| match command {
+        Command::Poll { poll, pipeline, .. } => Some((*poll, pipeline.clone())),
+        _ => None,
+    };
+    commands.iter().filter_map(poll).collect()
+}
+
+/// A machine whose first socket is live and proven, at 0 s.
+fn live() -> Machine {
+    let mut m = machine(TransportChoice::Auto);
+    go_live(&mut m, S(0), Input::Start, &["p"]);
+    m
+}
+
+fn go_live(m: &mut Machine, now: Duration, start: Input, names: &[&str]) -> u64 {
+    assert!(opens(&m.handle(now, start)));
+    let conn = m.last_conn;
+    let asked = m.handle(now, Input::SocketOpened { conn });
+    assert!(matches!(asked[..], [Command::Subscribe { .. }]), "{asked:?}");
+    let pinged = m.handle(now, Input::Subscribed { conn, reply: ack(names) });
+    assert!(pinged.contains(&Command::Ping { conn }), "{pinged:?}");
+    assert_eq!(connections(&pinged)[0].transport, Some(Transport::Websocket));
+    m.handle(now, Input::Pong { conn });
+    assert!(matches!(m.phase, Phase::Live(_)));
+    conn
+}
+
+/// A machine that polls because sockets failed three times; its first poll is under way.
+fn polling() -> (Machine, u64) {
+    let mut m = machine(TransportChoice::Auto);
+    m.handle(S(0), Input::Start);
+    m.handle(S(0), lost(1));
+    m.handle(S(1), Input::Tick);
+    m.handle(S(1), lost(2));
+    m.handle(S(2), Input::Tick);
+    let commands = m.handle(S(2), lost(3));
+    (m, polls(&commands)[0].0)
+}
+
+#[test]
+fn a_quiet_socket_is_pinged_every_five_seconds_and_lost_after_three_of_silence() {
+    let mut m = live();
+    assert_eq!(m.deadline(), Some(S(5)));
+    assert_eq!(m.handle(S(5), Input::Tick), [Command::Ping { conn: 1 }]);
+    assert_eq!(m.deadline(), Some(S(8)));
+    m.handle(S(7), message(1, "x:a", event("x:a", "p", 1)));
+    assert_eq!(m.deadline(), Some(S(10)), "anything heard is a sign of life");
+    let commands = m.handle(S(10), Input::Tick);
+    assert_eq!(commands[0], Command::CloseSocket { conn: 1 });
+    assert_eq!(connections(&commands)[0].cause, Some(Cause::Silence(S(3))));
+    assert!(opens(&m.handle(S(11), Input::Tick)));
+}
+
+#[test]
+fn a_slow_consumer_is_no_silence() {
+    let mut m = live();
+    m.handle(S(5), Input::Tick);
+    assert_eq!(m.handle(S(60), Input::CaughtUp), []);
+    assert_eq!(m.deadline(), Some(S(63)));
+}
+
+#[test]
+fn three_failures_or_one_refusal_lead_to_polling() {
+    let (m, _) = polling();
+    assert!(matches!(m.phase, Phase::Polling { probe_at: Some(_) }));
+
+    let mut m = machine(TransportChoice::Auto);
+    m.handle(S(0), Input::Start);
+    let commands = m.handle(S(0), Input::SocketRefused { conn: 1, cause: "no".into() });
+    assert_eq!(polls(&commands).len(), 1);
+    assert_eq!(connections(&commands)[0].cause, Some(Cause::Refused("no".into())));
+}
+
+#[test]
+fn polling_stops_only_when_the_socket_is_both_subscribed_and_pinged() {
+    let (mut m, poll) = polling();
+    let page = Polled::Messages { messages: Vec::new(), undecodable: false, unknown: true };
+    let answered = m.handle(S(2), Input::PollAnswered { poll, subject: Some(id("p")), polled: page });
+    assert_eq!(connections(&answered)[0].transport, Some(Transport::Polling));
+    assert!(opens(&m.handle(S(7), Input::Tick)), "the probe is due");
+    m.handle(S(7), Input::SocketOpened { conn: 4 });
+    let commands = m.handle(S(7), Input::Subscribed { conn: 4, reply: ack(&["p"]) });
+    assert_eq!(commands, [Command::Ping { conn: 4 }]);
+    let commands = m.handle(S(7), Input::Pong { conn: 4 });
+    assert_eq!(commands[0], Command::StopPolls);
+    assert_eq!(
+        connections(&commands)[0],
+        ConnectionStatus { transport: Some(Transport::Websocket), ..ConnectionStatus::default() }
+    );
+}
+
+#[test]
+fn a_probe_that_fails_leaves_polling_as_it_was_and_comes_later() {
+    let (mut m, _) = polling();
+    m.handle(S(7), Input::Tick);
+    let commands = m.handle(S(8), lost(4));
+    assert_eq!(commands, [Command::CloseSocket { conn: 4 }]);
+    assert!(matches!(m.phase, Phase::Polling { probe_at: Some(at) } if at == S(18)));
+}
+
+#[test]
+fn with_sockets_only_nothing_is_polled_and_with_polling_only_no_socket_is_opened() {
+    let mut m = machine(TransportChoice::Websocket);
+    m.handle(S(0), Input::Start);
+    for conn in 1..10 {
+        let commands = m.handle(S(60 * conn), Input::SocketRefused { conn, cause: "no".into() });
+        assert_eq!(polls(&commands), []);
+        assert!(opens(&m.handle(S(60 * conn + 59), Input::Tick)));
+    }
+    let mut m = machine(TransportChoice::Polling);
+    let commands = m.handle(S(0), Input::Start);
+    assert_eq!(polls(&commands).len(), 1);
+    assert_eq!(connections(&commands)[0].cause, Some(Cause::Chosen));
+    assert_eq!(m.deadline(), None, "only the answer is waited for");
+}
+
+#[test]
+fn a_closing_hub_is_left_alone_for_as_long_as_it_asks() {
+    let mut m = live();
+    let commands = m.handle(S(1), message(1, "hub:closing", json!({"retry_after_ms": 4000})));
+    assert_eq!(commands[0], Command::CloseSocket { conn: 1 });
+    assert_eq!(m.deadline(), Some(S(7)), "and half as long again by chance");
+    assert!(opens(&m.handle(S(7), Input::Tick)));
+}
+
+#[test]
+fn what_the_hub_refuses_for_good_closes_and_what_passes_is_tried_again() {
+    for (code, closed) in [
+        (Code::Forbidden, true),
+        (Code::Unauthorized, true),
+        (Code::Overloaded, false),
+        (Code::InvalidCursor, false),
+    ] {
+        let mut m = machine(TransportChoice::Auto);
+        m.handle(S(0), Input::Start);
+        m.handle(S(0), Input::SocketOpened { conn: 1 });
+        let commands = m.handle(S(0), Input::Subscribed { conn: 1, reply: refusal(code) });
+        assert_eq!(m.is_closed(), closed, "{code}");
+        assert_eq!(connections(&commands)[0].closed, closed);
+    }
+}
+
+#[test]
+fn a_poll_without_a_valid_token_closes_and_a_forbidden_pipeline_ends() {
+    let failed = |poll, code| {
+        let failure = PollFailure { code: Some(code), message: "why".into(), retry_after: None };
+        Input::PollFailed { poll, subject: Some(id("p")), failure }
+    };
+    let (mut m, poll) = polling();
+    m.handle(S(2), failed(poll, Code::Unauthorized));
+    assert!(m.is_closed());
+    let (mut m, poll) = polling();
+    let commands = m.handle(S(2), failed(poll, Code::Forbidden));
+    assert!(commands.contains(&Command::Emit(Update::of(id("p"), What::Ended(Code::Forbidden)))));
+    assert!(m.is_closed(), "it was the only one");
+    let (mut m, poll) = polling();
+    m.handle(S(2), failed(poll, Code::StoreUnavailable));
+    assert!(!m.is_closed());
+    assert_eq!(m.deadline(), Some(Duration::from_millis(2500)));
+}
+
+#[test]
+fn a_hole_is_asked_for_once_and_with_the_cursor() {
+    let mut m = live();
+    m.handle(S(1), message(1, "x:a", event("x:a", "p", 1)));
+    let commands = m.handle(S(1), message(1, "x:a", event("x:a", "p", 3)));
+    let [Command::Subscribe { request, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(request.cursors.as_ref().unwrap()[&id("p")].seq, 1);
+    assert_eq!(m.handle(S(1), message(1, "x:a", event("x:a", "p", 4))), []);
+}
+
+#[test]
+fn an_ended_subscription_is_told_and_one_that_may_come_back_is_asked_for_again() {
+    let mut m = live();
+    let commands =
+        m.handle(S(1), message(1, "subscription:ended", json!({"pipeline_id": "p", "code": "overloaded"})));
+    assert_eq!(commands, []);
+    assert!(matches!(m.handle(S(2), Input::Tick)[..], [Command::Subscribe { .. }]));
+    m.handle(S(2), Input::Subscribed { conn: 1, reply: ack(&["p"]) });
+    m.handle(S(3), message(1, "subscription:ended", json!({"pipeline_id": "p", "code": "forbidden"})));
+    assert!(m.is_closed());
+}
+
+#[test]
+fn what_is_about_an_earlier_socket_is_ignored() {
+    let mut m = live();
+    m.handle(S(1), lost(1));
+    m.handle(S(2), Input::Tick);
+    for input in [
+        lost(1),
+        Input::SocketOpened { conn: 1 },
+        Input::Pong { conn: 1 },
+        message(1, "x:a", event("x:a", "p", 1)),
+        Input::Subscribed { conn: 1, reply: ack(&[]) },
+    ] {
+        assert_eq!(m.handle(S(2), input), []);
+    }
+}
+
+#[test]
+fn pipelines_of_a_type_come_and_go_on_both_transports() {
+    let mut m = of_type();
+    let conn = go_live(&mut m, S(0), Input::Start, &[]);
+    m.handle(S(1), message(conn, "x:a", event("x:a", "a", 1)));
+    m.handle(S(1), message(conn, "x:a", event("x:a", "b", 1)));
+    m.handle(S(1), message(conn, "pipeline:removed", event("pipeline:removed", "b", 2)));
+    assert_eq!(m.pipelines.ids().cloned().collect::<Vec<_>>(), [id("a")]);
+
+    let commands = m.handle(S(2), Input::SocketRefused { conn, cause: "no".into() });
+    assert_eq!(polls(&commands).len(), 1);
+    let discover = commands.iter().find_map(|command| match command {
+        Command::Discover { poll, .. } => Some(*poll),
+        _ => None,
+    });
+    let polled = Polled::Pipelines([id("c")].into());
+    let commands = m.handle(S(3), Input::PollAnswered { poll: discover.unwrap(), subject: None, polled });
+    assert!(commands.contains(&Command::Emit(Update::of(id("a"), What::Reset))));
+    assert!(commands.contains(&Command::StopPoll { pipeline: id("a") }));
+    assert_eq!(polls(&commands)[0].1, id("c"));
+}
+
+#[test]
+fn a_pipeline_that_came_up_while_the_subscription_was_asked_for_stays() {
+    let mut m = of_type();
+    m.handle(S(0), Input::Start);
+    m.handle(S(0), Input::SocketOpened { conn: 1 });
+    m.handle(S(0), message(1, "x:a", event("x:a", "new", 1)));
+    m.handle(S(0), Input::Subscribed { conn: 1, reply: ack(&[]) });
+    assert!(m.pipelines.state(&id("new")).is_some());
+    m.handle(S(1), lost(1));
+    m.handle(S(2), Input::Tick);
+    m.handle(S(2), Input::SocketOpened { conn: 2 });
+    let commands = m.handle(S(2), Input::Subscribed { conn: 2, reply: ack(&[]) });
+    assert!(commands.contains(&Command::Emit(Update::of(id("new"), What::Reset))), "the hub has it no more");
+}
+
+#[test]
+fn stopping_closes_everything_once() {
+    let (mut m, _) = polling();
+    m.handle(S(7), Input::Tick);
+    let commands = m.handle(S(8), Input::Stop);
+    assert_eq!(commands[..2], [Command::CloseSocket { conn: 4 }, Command::StopPolls]);
+    assert!(connections(&commands)[0].closed);
+    assert_eq!(m.handle(S(9), Input::Stop), []);
+    assert_eq!(m.deadline(), None);
+}
