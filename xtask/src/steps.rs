@@ -25,11 +25,7 @@ impl Steps {
             let program = command.get_program().to_owned();
             let status = command.status().with_context(|| format!("cannot run {program:?}"))?;
             if !status.success() {
-                let shown: Vec<_> =
-                    command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-                let program =
-                    std::path::Path::new(&program).file_name().unwrap_or(&program).to_string_lossy();
-                bail!("{name} failed ({program} {})", shown.join(" "));
+                bail!("{name} failed; what it said stands above");
             }
             Ok(())
         })

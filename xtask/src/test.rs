@@ -44,7 +44,8 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
 
 fn npm(root: &Path) -> Command {
     let mut command = Command::new("npm");
-    command.current_dir(root);
+    // No logs of its own: what goes wrong is said here.
+    command.current_dir(root).env("npm_config_logs_max", "0").env("npm_config_update_notifier", "false");
     command
 }
 
