@@ -11,6 +11,9 @@ use crate::workspace::{apt_install, cargo, output, target_dir};
 const NODE: u32 = 20;
 const CHROMIUM: &str = "/usr/bin/chromium";
 
+// A browser suite is a member of the npm workspace in tests/browser with a script `test:browser`; it finds the program
+// in RAGPULSE_BIN and the browser in CHROMIUM_BIN.
+
 /// Runs the tests, with `full` the slow ones too.
 pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     let mut steps = Steps::new("test");
@@ -37,6 +40,9 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
         let mut command = npm(root);
         command.args(["run", "test:browser", "--silent", "--workspace", "tests/browser"]);
         steps.command("browser", command.env("RAGPULSE_BIN", &binary).env("CHROMIUM_BIN", CHROMIUM))?;
+    }
+    if full && !with_browser {
+        println!("--- test: there is no tests/browser, so --full added nothing");
     }
     steps.finish();
     Ok(())
