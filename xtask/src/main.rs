@@ -1,2 +1,58 @@
-//! `cargo xtask`: the one door for developers.
-fn main() {}
+//! The tasks of this workspace: `cargo xtask gen`, `check`, `test`, `coverage`.
+
+mod check;
+mod closure;
+mod coverage;
+mod generate;
+mod steps;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The tasks of this workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write everything that is made from the contract: schemas, AsyncAPI, TypeScript, docs/spec/events.md.
+    Gen {
+        /// Compare only, and fail where a file differs.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Formatting, clippy, generated files, the dependencies of the protocol crate, its build for wasm32.
+    Check,
+    /// The tests that every change needs, in Rust and JavaScript.
+    Test {
+        /// The slow parts too.
+        #[arg(long)]
+        full: bool,
+    },
+    /// Line coverage of each crate by its Rust tests; fails where it is too low.
+    Coverage,
+}
+
+fn main() -> ExitCode {
+    let root = workspace::root();
+    let result = match Cli::parse().task {
+        Task::Gen { check: false } => generate::write(&root),
+        Task::Gen { check: true } => generate::check(&root),
+        Task::Check => check::run(&root),
+        Task::Test { full } => test::run(&root, full),
+        Task::Coverage => coverage::run(&root),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -19,9 +19,12 @@
 //! | [`session`] | the one apply rule |
 //! | [`reference`](mod@reference) | the projection to the shapes of the reference application |
 //! | [`http`], [`problem`] | HTTP answers and error codes |
+//! | `bindings` | every type, for the tools that write bindings (features `ts` and `schema`) |
 
 mod macros;
 
+#[cfg(any(feature = "ts", feature = "schema"))]
+pub mod bindings;
 pub mod command;
 pub mod contract;
 pub mod event;

@@ -31,6 +31,7 @@ pub struct ReportedEvent {
     pub timestamp: Option<Timestamp>,
     /// The event's own fields.
     #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[cfg_attr(feature = "ts", ts(optional, as = "Option<Object>"))]
     pub data: Object,
 }
 

@@ -1,0 +1,107 @@
+//! `cargo xtask test`: what every change needs, in Rust and JavaScript. Nothing is ever skipped silently.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::steps::Steps;
+use crate::workspace::{apt_install, cargo, output, target_dir};
+
+const NODE: u32 = 20;
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+// A browser suite is a member of the npm workspace in tests/browser with a script `test:browser`; it finds the program
+// in RAGPULSE_BIN and the browser in CHROMIUM_BIN.
+
+/// Runs the tests, with `full` the slow ones too.
+pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
+    let mut steps = Steps::new("test");
+    // First what is missing on the machine: it would be a pity to learn of it after the Rust tests.
+    steps.step("node and npm", node_is_there)?;
+    let browser = root.join("tests/browser");
+    let with_browser = full && browser.join("package.json").is_file();
+    if with_browser {
+        steps.step("chromium", chromium_is_there)?;
+    }
+
+    steps.command(
+        "cargo test",
+        cargo(root).args(["test", "--workspace", "--all-features", "--locked", "--quiet"]),
+    )?;
+    let build = ["build", "-p", "ragpulse-cli", "--bin", "ragpulse", "--locked", "--quiet"];
+    steps.command("build ragpulse", cargo(root).args(build))?;
+    let binary = binary(root)?;
+
+    steps.command("npm ci", npm(root).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+    steps.command("npm run build", npm(root).args(["run", "build", "--silent"]))?;
+    steps.command("npm test", npm(root).args(["test", "--silent"]).env("RAGPULSE_BIN", &binary))?;
+    if with_browser {
+        let mut command = npm(root);
+        command.args(["run", "test:browser", "--silent", "--workspace", "tests/browser"]);
+        steps.command("browser", command.env("RAGPULSE_BIN", &binary).env("CHROMIUM_BIN", CHROMIUM))?;
+    }
+    if full && !with_browser {
+        println!("--- test: there is no tests/browser, so --full added nothing");
+    }
+    steps.finish();
+    Ok(())
+}
+
+fn npm(root: &Path) -> Command {
+    let mut command = Command::new("npm");
+    // No logs of its own: what goes wrong is said here.
+    command.current_dir(root).env("npm_config_logs_max", "0").env("npm_config_update_notifier", "false");
+    command
+}
+
+/// The program under test, as built by cargo.
+fn binary(root: &Path) -> Result<PathBuf> {
+    let path = target_dir(root)?.join("debug").join(format!("ragpulse{}", std::env::consts::EXE_SUFFIX));
+    if !path.is_file() {
+        bail!("cargo has built no ragpulse where it was looked for");
+    }
+    Ok(path)
+}
+
+fn node_is_there() -> Result<()> {
+    let advice = format!(
+        "the tests need Node.js {NODE} or newer with npm; install both from https://nodejs.org/, or on Debian 13 or newer \
+         run: apt-get install -y nodejs npm"
+    );
+    let Ok(version) = output(Command::new("node").arg("--version")) else {
+        bail!("there is no node; {advice}")
+    };
+    match major(&version) {
+        Some(found) if found >= NODE => {}
+        _ => bail!("node is {}; {advice}", version.trim()),
+    }
+    if output(Command::new("npm").arg("--version")).is_err() {
+        bail!("there is no npm; {advice}");
+    }
+    Ok(())
+}
+
+fn chromium_is_there() -> Result<()> {
+    if !Path::new(CHROMIUM).exists() {
+        apt_install("chromium", "the browser suite")?;
+    }
+    Ok(())
+}
+
+/// The major version in `v20.1.2`.
+fn major(version: &str) -> Option<u32> {
+    version.trim().trim_start_matches('v').split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_node_are_read() {
+        assert_eq!(major("v20.20.2\n"), Some(20));
+        assert_eq!(major("v8.0.0"), Some(8));
+        assert_eq!(major("nonsense"), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! Where things are, and what is there: the root, cargo, packages of the system.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// The root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// A cargo command in the root, by the cargo that runs this.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+/// What a command prints.
+///
+/// # Errors
+/// When it cannot be run, or fails.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let shown = format!("{:?}", command.get_program());
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {shown}"))?;
+    if !output.status.success() {
+        bail!("{shown} failed");
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{shown} does not print text"))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir(root: &Path) -> Result<PathBuf> {
+    let text = output(cargo(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value = serde_json::from_str(&text).context("cargo metadata is not JSON")?;
+    metadata["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .context("cargo metadata names no target directory")
+}
+
+/// Installs a package of Debian when this runs as root.
+///
+/// # Errors
+/// When it does not, saying what to run, or when the installation fails.
+pub(crate) fn apt_install(package: &str, what_for: &str) -> Result<()> {
+    let by_hand = format!("{what_for} needs Debian's package {package}; run: apt-get install -y {package}");
+    if output(Command::new("id").arg("-u")).map_or(true, |id| id.trim() != "0") {
+        bail!("{by_hand}");
+    }
+    for args in [&["update"][..], &["install", "-y", "--no-install-recommends", package]] {
+        let status = Command::new("apt-get")
+            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null())
+            .status()
+            .with_context(|| by_hand.clone())?;
+        if !status.success() {
+            bail!("{by_hand}");
+        }
+    }
+    Ok(())
+}
