@@ -1,2 +1,91 @@
 //! The `ragpulse` command.
-fn main() {}
+//!
+//! Each subcommand has a module of its own; this one reads the arguments and turns a failure into one line and an exit
+//! code: 0 done, 1 failed, 2 called wrongly.
+
+mod demo;
+mod failure;
+mod hub_client;
+mod publish;
+mod schema;
+mod serve;
+mod signals;
+mod snapshot;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+
+#[derive(Parser)]
+#[command(
+    name = "ragpulse",
+    version,
+    about = "A live status hub for RAG ingestion pipelines",
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a hub with its dashboard.
+    Serve(serve::Options),
+    /// Serve a hub and ingest a folder live: walk, extract, chunk, embed, store, watch.
+    Demo(demo::Options),
+    /// Follow pipelines in the terminal.
+    Watch(watch::Options),
+    /// Report events from a file or standard input, one JSON object a line.
+    Publish(publish::Options),
+    /// Print the present state of a pipeline, or of all.
+    Snapshot(snapshot::Options),
+    /// Print the JSON Schema of an event or type, or the list of them.
+    Schema(schema::Options),
+}
+
+/// Where the hub is.
+#[derive(Args, Clone)]
+struct HubOptions {
+    /// The hub's address.
+    #[arg(long = "url", env = "RAGPULSE_URL", default_value = ragpulse_client::DEFAULT_URL, id = "hub_url")]
+    url: String,
+    /// The token, where the hub asks for one.
+    #[arg(long, env = "RAGPULSE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RAGPULSE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match cli.command {
+        Command::Schema(options) => schema::run(&options),
+        Command::Serve(options) => in_runtime(serve::run(options)),
+        Command::Demo(options) => in_runtime(demo::run(options)),
+        Command::Watch(options) => in_runtime(watch::run(options)),
+        Command::Publish(options) => in_runtime(publish::run(options)),
+        Command::Snapshot(options) => in_runtime(snapshot::run(options)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn in_runtime(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))?
+        .block_on(task)
+}

@@ -23,7 +23,7 @@
 //!     .merge(parts.router)
 //!     .layer(parts.layer);
 //! let pipeline = hub.pipeline("local-files-pipeline", "local_files")?.start().await?;
-//! let file = pipeline.file("report.pdf").begin().await?;
+//! let mut file = pipeline.file("report.pdf").begin().await?;
 //! file.progress("extraction", 0.5).await?;
 //! file.completed().await?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8103").await?;

@@ -1,5 +1,5 @@
 //! A hub on a free port of the loopback address, and shorthand for talking to it.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

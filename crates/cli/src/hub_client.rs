@@ -1,0 +1,118 @@
+//! Plain HTTP to a hub, for commands that ask once.
+
+use std::time::Duration;
+
+use ragpulse_protocol::Problem;
+use ragpulse_protocol::http::RagStatus;
+use reqwest::{Client, RequestBuilder, Url};
+use serde::de::DeserializeOwned;
+
+use crate::HubOptions;
+use crate::failure::Failure;
+
+/// A hub to ask.
+#[derive(Clone)]
+pub(crate) struct HubClient {
+    base: Url,
+    token: Option<String>,
+    http: Client,
+}
+
+impl HubClient {
+    pub(crate) fn new(options: &HubOptions) -> Result<Self, Failure> {
+        let base: Url = options.url.parse().map_err(|error| {
+            let url = &options.url;
+            Failure::usage(format!("'{url}' is no address ({error}); give one such as http://127.0.0.1:8103"))
+        })?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(Failure::usage(format!("'{}' is neither http:// nor https://", options.url)));
+        }
+        let http = Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|error| Failure::new(format!("cannot set up HTTP: {error}")))?;
+        Ok(Self { base, token: options.token.clone(), http })
+    }
+
+    /// A URL below the hub's address.
+    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, Failure> {
+        self.answer(self.http.get(self.url(path, query))).await
+    }
+
+    pub(crate) async fn status(&self) -> Result<RagStatus, Failure> {
+        self.get(&["api", "rag-status"], &[]).await
+    }
+
+    /// Posts lines of JSON, and says whether a failure may pass.
+    pub(crate) async fn post_lines<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        reporter: Option<&str>,
+        body: String,
+    ) -> Result<T, (Failure, bool)> {
+        let mut request = self.http.post(self.url(path, &[])).header("content-type", "application/x-ndjson");
+        if let Some(reporter) = reporter {
+            request = request.header("RagPulse-Reporter", reporter);
+        }
+        self.ask(request.body(body)).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        self.ask(request).await.map_err(|(failure, _)| failure)
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, (Failure, bool)> {
+        let base = &self.base;
+        let response = self.authorized(request).send().await.map_err(|error| {
+            let why = if error.is_connect() { "nobody answers there" } else { "the request failed" };
+            let line =
+                format!("no hub at {base}: {why}. Start one with `ragpulse serve`, or name it by --url");
+            (Failure::new(line), true)
+        })?;
+        let ok = response.status().is_success();
+        let status = response.status();
+        let text = response
+            .text()
+            .await
+            .map_err(|error| (Failure::new(format!("the hub's answer broke off: {error}")), true))?;
+        if ok {
+            return serde_json::from_str(&text).map_err(|error| {
+                let line = format!("{base} answers, but not as a hub would ({error}); is the address right?");
+                (Failure::new(line), false)
+            });
+        }
+        match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) => {
+                let retryable = problem.retryable;
+                Err((problem.into(), retryable))
+            }
+            Err(_) => {
+                let line = format!("{base} answers {status}, but not as a hub would; is the address right?");
+                Err((Failure::new(line), status.is_server_error()))
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! `ragpulse serve`: a hub with its dashboard.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use ragpulse_protocol::PipelineType;
+use ragpulse_protocol::http::TransportFlag;
+use ragpulse_server::{Config, Hub, HubParts};
+use tokio::net::TcpListener;
+
+use crate::failure::Failure;
+use crate::signals;
+
+/// How long a close may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Where to listen. Without authentication only loopback addresses are taken.
+    #[arg(long, env = "RAGPULSE_LISTEN", default_value = "127.0.0.1:8103")]
+    listen: SocketAddr,
+    /// Where events are kept: `memory:` (nothing survives the process).
+    #[arg(long, env = "RAGPULSE_STORE", default_value = "memory:")]
+    store: String,
+    /// Listen beyond loopback although everybody who reaches the port may then see and report everything.
+    #[arg(long)]
+    insecure: bool,
+    #[command(flatten)]
+    doors: DoorOptions,
+    /// By what clients are told to follow.
+    #[arg(long, env = "RAGPULSE_TRANSPORT", value_enum, default_value = "auto")]
+    transport: Transport,
+    /// How many of a hundred clients are told to use the socket.
+    #[arg(long, env = "RAGPULSE_ROLLOUT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(0..=100))]
+    rollout: u8,
+    /// A type with a reference namespace of its own. May be given several times; default google_drive, local_files.
+    #[arg(long = "reference-type", value_name = "TYPE")]
+    reference_types: Vec<PipelineType>,
+}
+
+/// Who may come in.
+#[derive(Args, Clone, Default)]
+pub(crate) struct DoorOptions {
+    /// A name by which this hub may be called, beside loopback. May be given several times.
+    #[arg(long = "host", env = "RAGPULSE_HOST", value_name = "NAME", value_delimiter = ',')]
+    hosts: Vec<String>,
+    /// An origin whose pages may use this hub, such as https://app.example. May be given several times.
+    #[arg(long = "cors-origin", env = "SOCKET_IO_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    origins: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Transport {
+    Auto,
+    Websocket,
+    Polling,
+}
+
+pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    if options.store != "memory:" {
+        let line =
+            format!("--store {}: this version keeps events in memory only; use memory:", options.store);
+        return Err(Failure::usage(line));
+    }
+    if !options.listen.ip().is_loopback() && !options.insecure {
+        return Err(Failure::usage(format!(
+            "--listen {}: this hub asks nobody who they are, so it listens on loopback addresses only; put a proxy \
+             with authentication before it, or insist with --insecure",
+            options.listen
+        )));
+    }
+    let mut config = config(&options.doors);
+    config.transport = match options.transport {
+        Transport::Auto => TransportFlag::Auto,
+        Transport::Websocket => TransportFlag::Websocket,
+        Transport::Polling => TransportFlag::Polling,
+    };
+    config.rollout_percentage = options.rollout;
+    if !options.reference_types.is_empty() {
+        config.reference_types = options.reference_types;
+    }
+    let listener = bind(options.listen).await?;
+    let address = address_of(&listener)?;
+    let parts = build(config)?;
+    println!("RagPulse is at http://{address}  (store: memory, nothing survives this process)");
+    ragpulse_server::service::serve(listener, parts, signals::stop(), CLOSE_WITHIN)
+        .await
+        .map_err(|error| Failure::new(format!("the listener failed: {error}")))
+}
+
+/// The settings of a hub with its dashboard.
+pub(crate) fn config(doors: &DoorOptions) -> Config {
+    let mut config = Config::default();
+    config.dashboard = true;
+    config.hosts.clone_from(&doors.hosts);
+    config.origins.clone_from(&doors.origins);
+    config
+}
+
+pub(crate) fn build(config: Config) -> Result<HubParts, Failure> {
+    Hub::builder().config(config).build().map_err(|error| Failure::usage(error.to_string()))
+}
+
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "something else listens there; take another port by --listen",
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need rights; take another port by --listen"
+            }
+            _ => "take another address by --listen",
+        };
+        Failure::new(format!("cannot listen at {address}: {hint}"))
+    })
+}
+
+pub(crate) fn address_of(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::new(format!("the listener has no address: {error}")))
+}

@@ -1,0 +1,171 @@
+//! `ragpulse watch`: what happens, as it happens — a line each, or JSON for programs.
+//!
+//! Every line is one step of a pipeline's sequence, without hole, repeat or swap, whatever the connection does. What the
+//! connection does is told on standard error.
+
+mod line;
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+use ragpulse_client::{Subscriber, Transport, TransportChoice, Update, What};
+use ragpulse_protocol::PipelineId;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::HubOptions;
+use crate::failure::Failure;
+use crate::hub_client::HubClient;
+use crate::signals;
+
+/// How often the hub is asked for pipelines that are new.
+const LOOK: Duration = Duration::from_secs(2);
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The hub's address; the same as --url.
+    #[arg(value_name = "URL")]
+    address: Option<String>,
+    /// The pipeline to follow. May be given several times; without it all, later ones too.
+    #[arg(long = "pipeline", value_name = "ID")]
+    pipelines: Vec<PipelineId>,
+    /// One JSON object a line: `{"event": …, "data": …}`.
+    #[arg(long)]
+    json: bool,
+    /// By what to follow.
+    #[arg(long, value_enum, default_value = "auto")]
+    transport: Choice,
+    #[command(flatten)]
+    hub: HubOptions,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Choice {
+    Auto,
+    Websocket,
+    Polling,
+}
+
+pub(crate) async fn run(mut options: Options) -> Result<(), Failure> {
+    if let Some(address) = options.address.take() {
+        options.hub.url = address;
+    }
+    let (updates, mut incoming) = mpsc::channel(256);
+    let follow = follow(&options, updates);
+    let print = async {
+        while let Some(update) = incoming.recv().await {
+            print(&update, options.json)?;
+        }
+        Ok::<(), Failure>(())
+    };
+    tokio::select! {
+        result = follow => result,
+        result = print => result,
+        () = signals::stop() => Ok(()),
+    }
+}
+
+/// Subscribes to the pipelines asked for, or to each one that turns up.
+async fn follow(options: &Options, updates: mpsc::Sender<Update>) -> Result<(), Failure> {
+    if !options.pipelines.is_empty() {
+        subscribe(options, options.pipelines.clone(), updates.clone())?;
+        // Held open, so that the printer goes on until it is told to stop.
+        updates.closed().await;
+        return Ok(());
+    }
+    let hub = HubClient::new(&options.hub)?;
+    let mut known: HashSet<PipelineId> = HashSet::new();
+    let mut waiting = false;
+    // At the start a hub that is not there is a mistake; later it is an outage, which the subscribers tell of.
+    let mut status = Some(hub.status().await?);
+    loop {
+        if let Some(status) = &status {
+            let fresh: Vec<PipelineId> = status
+                .pipelines
+                .iter()
+                .map(|pipeline| pipeline.pipeline_id.clone())
+                .filter(|id| known.insert(id.clone()))
+                .collect();
+            if !fresh.is_empty() {
+                subscribe(options, fresh, updates.clone())?;
+            } else if known.is_empty() && !waiting {
+                waiting = true;
+                eprintln!("no pipeline has reported yet; waiting");
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+        status = hub.status().await.ok();
+    }
+}
+
+fn subscribe(
+    options: &Options,
+    pipelines: Vec<PipelineId>,
+    updates: mpsc::Sender<Update>,
+) -> Result<(), Failure> {
+    let choice = match options.transport {
+        Choice::Auto => TransportChoice::Auto,
+        Choice::Websocket => TransportChoice::Websocket,
+        Choice::Polling => TransportChoice::Polling,
+    };
+    let mut builder = Subscriber::builder(&options.hub.url).pipelines(pipelines).transport(choice);
+    if let Some(token) = &options.hub.token {
+        builder = builder.token(token);
+    }
+    let mut subscriber = builder.connect().map_err(|error| Failure::new(error.to_string()))?;
+    tokio::spawn(async move {
+        while let Some(update) = subscriber.recv().await {
+            if updates.send(update).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn print(update: &Update, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let id = update.pipeline_id.as_ref().map(PipelineId::as_str).unwrap_or_default();
+    match &update.what {
+        What::Connection(connection) => {
+            let by = match connection.transport {
+                Some(Transport::Websocket) => "connected by websocket",
+                Some(Transport::Polling) => "connected by polling",
+                _ => "not connected",
+            };
+            match &connection.cause {
+                Some(cause) => eprintln!("{by}: {cause}"),
+                None => eprintln!("{by}"),
+            }
+        }
+        What::Event(event) if json => {
+            writeln!(out, "{}", json!({ "event": event.name(), "data": event.payload() }))?;
+        }
+        What::Event(event) => writeln!(out, "{}", line::of_event(event))?,
+        What::Snapshot { state, reason } if json => {
+            let mut data = json!(**state);
+            if let Some(reason) = reason {
+                data["reason"] = json!(reason);
+            }
+            writeln!(out, "{}", json!({ "event": "pipeline:status", "data": data }))?;
+        }
+        What::Snapshot { state, reason } => writeln!(out, "{}", line::of_state(state, reason.as_ref()))?,
+        What::Liveness(liveness) if json => {
+            writeln!(
+                out,
+                "{}",
+                json!({ "event": "heartbeat", "data": { "pipeline_id": id, "liveness": liveness } })
+            )?;
+        }
+        What::Liveness(liveness) => writeln!(out, "{id}  reporters: {liveness}")?,
+        What::Reset | What::Removed if json => {
+            writeln!(out, "{}", json!({ "event": "pipeline:removed", "data": { "pipeline_id": id } }))?;
+        }
+        What::Reset | What::Removed => writeln!(out, "{id}  the hub does not know this pipeline (any more)")?,
+        What::Ended(code) => eprintln!("{id}: the hub ended the subscription [{code}]"),
+        _ => {}
+    }
+    Ok(out.flush()?)
+}
