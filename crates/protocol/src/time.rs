@@ -45,8 +45,7 @@ impl std::str::FromStr for Timestamp {
         }
         let parsed: jiff::Timestamp = text.parse().map_err(|_| refused())?;
         // Downwards before 1970 too, so that digits beyond the third are cut off whatever the year.
-        let millis =
-            i64::try_from(parsed.as_nanosecond().div_euclid(1_000_000)).map_err(|_| refused())?;
+        let millis = i64::try_from(parsed.as_nanosecond().div_euclid(1_000_000)).map_err(|_| refused())?;
         if RANGE.contains(&millis) { Ok(Self(millis)) } else { Err(refused()) }
     }
 }
