@@ -1,5 +1,8 @@
 //! What holds of the reducer for any sequence of events, however little sense it makes.
 
+// What is not as the test expects is to end it, in helpers too.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
