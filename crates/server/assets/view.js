@@ -49,9 +49,14 @@ const setAttribute = (element, name, value) => {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 };
 /** Control and direction marks would let a name rearrange or break the line that it stands in. */
-const shown = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\uFFFD");
+const shown = (text) => text.replace(/[\t\n\r]+/g, " ").replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\uFFFD");
 const lines = (text) => text.split("\n").map(shown).join("\n");
 const isEnded = (state) => state !== "queued" && state !== "processing";
+/** Where a file lies, without its name, which stands above it. */
+function placeOf({ name, path }) {
+  if (!path || path === name) return "";
+  return path.endsWith(`/${name}`) ? path.slice(0, -name.length - 1) : path;
+}
 const causeOf = (error) => `${error.type}${error.stage ? ` in ${error.stage}` : ""}`;
 
 /** Elements by key in the order of `keys`; `create(key)` makes what is missing. Elements that stay are not touched. */
@@ -465,8 +470,10 @@ export class View {
 
   #drawCauses(state) {
     const groups = new Map();
+    let listed = 0;
     for (const file of state.files.group("ended")) {
       if (file.state !== "failed" || !file.error) continue;
+      listed += 1;
       const key = causeOf(file.error);
       const group = groups.get(key) ?? { amount: 0 };
       groups.set(key, group);
@@ -476,6 +483,8 @@ export class View {
     }
     const largest = [...groups].sort(([, a], [, b]) => b.amount - a.amount || b.file.seq - a.file.seq).slice(0, CAUSES);
     byId("causes").hidden = largest.length === 0 || (this.#filter !== "all" && this.#filter !== "failed");
+    const partly = listed < state.counts.failed;
+    setText(byId("causes-note"), partly ? `among the last ${count(state.limits.ended)} that ended` : "");
     keyed(byId("causes-list"), this.#causeItems, largest.map(([key]) => key), () => {
       const text = make("span", "cause-text", make("span", "cause-kind"), document.createTextNode(""));
       const button = make("button", "cause", make("b"), text, make("span", "cause-where"));
@@ -589,7 +598,7 @@ export class View {
       row.side.firstElementChild.replaceChildren(badge(file.state), make("span"));
     }
     setText(row.title, shown(file.name) || "(no name)");
-    setText(row.path, file.path && file.path !== file.name ? shown(file.path) : "");
+    setText(row.path, shown(placeOf(file)));
     setAttribute(row.title, "title", shown(file.path ?? file.name));
     row.stages.hidden = file.state !== "processing" && file.progress === undefined;
     if (!row.stages.hidden) stageBar(row.stages, file);
@@ -657,7 +666,8 @@ export class View {
     if (file.state === "queued") return file.queued_at ? [clockSpan(since(file.queued_at)), "waiting"] : ["", ""];
     const took = file.results?.processing_duration
       ?? (file.started_at && file.completed_at ? (Date.parse(file.completed_at) - Date.parse(file.started_at)) / 1000 : undefined);
-    return [took === undefined ? "" : `${span(took)}`, file.completed_at ? timeOfDay(file.completed_at) : ""];
+    const ended = file.completed_at ? timeOfDay(file.completed_at) : "";
+    return took === undefined ? [ended, ""] : [span(took), ended];
   }
 
   #drawEnd(state) {
@@ -752,7 +762,8 @@ export class View {
       ["Started", file.started_at && dateAndTime(file.started_at)],
       ["Ended", file.completed_at && dateAndTime(file.completed_at)],
       ["Next attempt", file.retry_at && dateAndTime(file.retry_at)],
-      [isEnded(file.state) ? "Took" : "Time", isEnded(file.state) ? side : `${side} ${small}`],
+      ["Took", isEnded(file.state) && small ? side : undefined],
+      ["Time", isEnded(file.state) ? undefined : `${side} ${small}`],
       ["Chunks", results.chunks_created === undefined ? undefined : count(results.chunks_created)],
       ["Vectors", results.embeddings_generated === undefined ? undefined : count(results.embeddings_generated)],
       ["Text", results.content_length === undefined ? undefined : `${count(results.content_length)} characters`],
