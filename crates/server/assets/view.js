@@ -213,6 +213,7 @@ export class View {
     byId("link").addEventListener("click", () => this.#hub.retry());
     byId("look-up").addEventListener("click", () => this.#lookUp());
     byId("list").addEventListener("keydown", (event) => this.#move(event));
+    byId("sheet-close").addEventListener("click", () => byId("sheet").close());
     byId("sheet").addEventListener("close", () => {
       this.#open = null;
     });
