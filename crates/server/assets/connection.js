@@ -345,7 +345,7 @@ export async function lookUp(pipelineId, { state, text, most = 500, signal }) {
   const found = [];
   let after = 0;
   for (;;) {
-    const query = new URLSearchParams({ after: String(after) });
+    const query = new URLSearchParams({ after: String(after), limit: String(most) });
     if (state) query.set("state", state);
     if (text) query.set("q", text);
     const path = `/api/pipelines/${encodeURIComponent(pipelineId)}/files?${query}`;

@@ -290,8 +290,9 @@ export class View {
 
   #draw() {
     const pipeline = this.#pipeline();
-    // Once shown, a pipeline stays shown, whatever happens to the others.
-    if (pipeline?.session.state && this.#selected === null) this.#selected = pipeline.id;
+    // Once all are known and one was chosen, it stays, whatever happens to the others.
+    const known = [...this.#hub.pipelines.values()].every(({ session, problem }) => session.state || problem);
+    if (pipeline && known && this.#selected === null) this.#selected = pipeline.id;
     this.#drawLink();
     this.#drawSide(pipeline);
     const state = pipeline?.session.state ?? null;
@@ -384,7 +385,7 @@ export class View {
       setText(line.children[0], open > 0 ? `${live} · ${percent(done.part)}` : live);
       const failed = state?.counts.failed ?? 0;
       line.children[1].className = failed ? "pipeline-failed" : "";
-      setText(line.children[1], failed ? `${count(failed)} failed` : done ? `${count(done.total)} files` : "");
+      setText(line.children[1], failed ? `${count(failed)} failed` : done ? `${count(done.total)} ${done.total === 1 ? "file" : "files"}` : "");
     }
   }
 
