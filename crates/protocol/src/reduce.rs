@@ -29,7 +29,8 @@ closed_enum! {
         ReservedKey = "reserved_key",
         /// `status:update` gives a known key a value of another type. The key is ignored.
         BadValue = "bad_value",
-        /// `status:update` brings more keys than a state holds. The key is ignored.
+        /// `status:update` brings more keys than a state holds, taken in order of their code points. The key is
+        /// ignored.
         TooManyKeys = "too_many_keys",
     }
 }

@@ -40,13 +40,43 @@ impl std::str::FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         let refused = || InvalidTimestamp(text.chars().take(40).collect());
         // The parser also reads RFC 9557 annotations and other ISO 8601 forms; RFC 3339 has none of them.
-        if text.len() > 40 || text.contains('[') || !text.is_char_boundary(10) || text.len() < 20 {
+        if !is_rfc3339(text.as_bytes()) {
             return Err(refused());
         }
         let parsed: jiff::Timestamp = text.parse().map_err(|_| refused())?;
-        let millis = parsed.as_millisecond();
+        // Downwards before 1970 too, so that digits beyond the third are cut off whatever the year.
+        let millis = i64::try_from(parsed.as_nanosecond().div_euclid(1_000_000)).map_err(|_| refused())?;
         if RANGE.contains(&millis) { Ok(Self(millis)) } else { Err(refused()) }
     }
+}
+
+/// Whether a text has the form `2026-01-31T09:30:00[.123][Z|+02:00]`; whether there is such a day is for the parser.
+fn is_rfc3339(text: &[u8]) -> bool {
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let Some((moment, rest)) = text.split_at_checked(19) else { return false };
+    let shaped = moment.iter().zip(b"0000-00-00T00:00:00").all(|(found, shape)| match shape {
+        b'0' => found.is_ascii_digit(),
+        b'T' => matches!(found, b'T' | b't' | b' '),
+        _ => found == shape,
+    });
+    let offset = match rest {
+        [b'.', fraction @ ..] => {
+            let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if !(1..=9).contains(&length) {
+                return false;
+            }
+            &fraction[length..]
+        }
+        whole => whole,
+    };
+    shaped
+        && match offset {
+            b"Z" | b"z" => true,
+            [b'+' | b'-', hours @ .., b':', m1, m2] => {
+                hours.len() == 2 && digits(hours) && hours < b"24" && digits(&[*m1, *m2]) && *m1 < b'6'
+            }
+            _ => false,
+        }
 }
 
 impl std::fmt::Display for Timestamp {
@@ -105,6 +135,8 @@ mod tests {
             ("2026-01-31T09:30:00.123456+02:00", "2026-01-31T07:30:00.123Z"),
             ("2026-01-31T09:30:00-00:30", "2026-01-31T10:00:00.000Z"),
             ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"),
+            ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
+            ("2026-01-31t09:30:00.5z", "2026-01-31T09:30:00.500Z"),
         ] {
             assert_eq!(given.parse::<Timestamp>().unwrap().to_string(), expected);
         }
@@ -121,6 +153,15 @@ mod tests {
             "2026-13-01T00:00:00Z",
             "2026-01-31T09:30:00+02:00[Europe/Oslo]",
             "+012026-01-31T09:30:00Z",
+            "20260131T093000+00:00",
+            "2026-01-31T09:30Z",
+            "2026-01-31T09:30:00+02",
+            "2026-01-31T09:30:00+0200",
+            "2026-01-31T09:30:00+24:00",
+            "2026-01-31T09:30:00,5Z",
+            "2026-01-31T09:30:00.Z",
+            "2026-02-30T09:30:00Z",
+            "2026-01-31T09:30:0é",
         ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad:?} must be refused");
         }

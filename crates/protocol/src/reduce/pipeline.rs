@@ -86,7 +86,11 @@ fn as_time(value: &Value) -> Option<Timestamp> {
 }
 
 pub(super) fn update(state: &mut PipelineStatus, event: &StatusUpdate, anomalies: &mut Vec<Anomaly>) {
-    for (key, value) in &event.changes {
+    // In order of the keys, because the order decides which ones find room; a map's own order is not the same in every
+    // language, nor in every build of this one.
+    let mut changes: Vec<_> = event.changes.iter().collect();
+    changes.sort_unstable_by_key(|(key, _)| *key);
+    for (key, value) in changes {
         let refused = if is_reserved_key(key) {
             Some(AnomalyKind::ReservedKey)
         } else if !is_valid_change(key, value) {
