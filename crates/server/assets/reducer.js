@@ -374,7 +374,7 @@ const REDUCERS = {
 
 const RESERVED = new Set([
   "counts", "pipeline_id", "pipeline_type", "epoch", "seq", "timestamp", "received_at", "liveness", "last_activity",
-  "shutdown_at", "offline_reason", "lease_seconds", "limits", "reason",
+  "shutdown_at", "offline_reason", "lease_seconds", "limits", "reason", "seconds_until_next_check",
 ]);
 const text = (value) => (typeof value === "string" ? value : undefined);
 /** The keys of `status:update` that a state knows: each reads its value, or gives `undefined` for one of another type. */

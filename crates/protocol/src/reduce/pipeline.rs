@@ -64,6 +64,7 @@ pub fn is_reserved_key(key: &str) -> bool {
                 | "lease_seconds"
                 | "limits"
                 | "reason"
+                | "seconds_until_next_check"
         )
 }
 

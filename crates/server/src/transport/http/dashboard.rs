@@ -29,7 +29,12 @@ pub(super) fn routes(routes: Router<Hub>) -> Router<Hub> {
         "/" => "index.html", "text/html; charset=utf-8";
         "/assets/app.css" => "app.css", "text/css; charset=utf-8";
         "/assets/app.js" => "app.js", "text/javascript; charset=utf-8";
+        "/assets/connection.js" => "connection.js", "text/javascript; charset=utf-8";
+        "/assets/format.js" => "format.js", "text/javascript; charset=utf-8";
+        "/assets/icon.svg" => "icon.svg", "image/svg+xml";
+        "/assets/rates.js" => "rates.js", "text/javascript; charset=utf-8";
         "/assets/reducer.js" => "reducer.js", "text/javascript; charset=utf-8";
+        "/assets/view.js" => "view.js", "text/javascript; charset=utf-8";
         "/assets/socket.io.esm.min.js" => "socket.io.esm.min.js", "text/javascript; charset=utf-8";
     }
 }

@@ -94,6 +94,9 @@ pub(super) fn parse_within<T: DeserializeOwned>(
         let message = format!("A message holds at most {most} bytes, and this has {}.", text.len());
         return Err(Problem::new(Code::BodyTooLarge, message));
     }
+    // A raw value is the whole packet, its name first: `["subscribe", {…}]`.
+    let arguments: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+    let text = arguments.get(1).map_or("{}", |argument| argument.get());
     let text = if text == "null" { "{}" } else { text };
     let mut reader = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
