@@ -1,0 +1,25 @@
+//! Runs the application at 127.0.0.1:3000.
+//!
+//! ```sh
+//! cargo run -p embed-axum &
+//! curl -d 'one text' 'http://127.0.0.1:3000/ingest?name=a.txt'
+//! curl 'http://127.0.0.1:3000/api/rag-status'
+//! ```
+
+use std::time::Duration;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (app, hub) = embed_axum::app().await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    // Peers that stop reading are seen and cut, as in a hub of its own.
+    ragpulse_server::service::tune_listener(&listener)?;
+    println!("listening at http://{}", listener.local_addr()?);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async move {
+            let _ = tokio::signal::ctrl_c().await;
+            hub.close(Duration::from_secs(5)).await;
+        })
+        .await?;
+    Ok(())
+}
