@@ -1,5 +1,6 @@
 //! The tasks of this workspace: `cargo xtask gen`, `check`, `test`, `coverage`.
 
+mod bench;
 mod check;
 mod closure;
 mod coverage;
@@ -35,6 +36,13 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Measures publish → subscriber callback over real sockets. Options go to the generator: --subscribers, --rate,
+    /// --seconds.
+    Bench {
+        /// For the generator.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Line coverage of each crate by its Rust tests; fails where it is too low.
     Coverage,
 }
@@ -46,6 +54,7 @@ fn main() -> ExitCode {
         Task::Gen { check: true } => generate::check(&root),
         Task::Check => check::run(&root),
         Task::Test { full } => test::run(&root, full),
+        Task::Bench { options } => bench::run(&root, &options),
         Task::Coverage => coverage::run(&root),
     };
     match result {

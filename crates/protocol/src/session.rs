@@ -9,7 +9,7 @@
 //! | event with `seq` > last + 1 | resync | resync | resync |
 //! | snapshot with a reason | replace | replace | replace |
 //! | snapshot without a reason | replace | replace if newer, else ignore | replace |
-//! | heartbeat | ignore | resync if its `seq` is higher, else ignore | ignore |
+//! | heartbeat | resync if its `seq` is above 0 | resync if its `seq` is higher, else ignore | ignore |
 //!
 //! An event of another epoch with `seq` 1 applies only where there is no state.
 
@@ -49,6 +49,8 @@ pub fn verdict(at: Option<&Cursor>, incoming: Incoming<'_>) -> Verdict {
             Incoming::Event(event) if event.seq == 1 => Verdict::Apply,
             Incoming::Event(_) => Verdict::Resync,
             Incoming::Snapshot(..) => Verdict::Replace,
+            // No state is a state at 0 of any epoch: what came before this was lost.
+            Incoming::Heartbeat(heartbeat) if heartbeat.seq > 0 => Verdict::Resync,
             Incoming::Heartbeat(_) => Verdict::Ignore,
         };
     };

@@ -160,7 +160,7 @@ const TABLE: &[(&str, Verdict)] = &[
     ("rule:snapshot/plain/newer", Verdict::Replace),
     ("rule:snapshot/plain/stale", Verdict::Ignore),
     ("rule:snapshot/plain/other", Verdict::Replace),
-    ("rule:heartbeat/none", Verdict::Ignore),
+    ("rule:heartbeat/none", Verdict::Resync),
     ("rule:heartbeat/higher", Verdict::Resync),
     ("rule:heartbeat/equal", Verdict::Ignore),
     ("rule:heartbeat/lower", Verdict::Ignore),

@@ -439,7 +439,8 @@ export function verdict(at, { event, data }) {
     case "hub:closing":
       return "ignore";
     case "heartbeat":
-      return at && data.epoch === at.epoch && data.seq > at.seq ? "resync" : "ignore";
+      // No state is a state at 0 of any epoch.
+      return (!at || data.epoch === at.epoch) && data.seq > (at ? at.seq : 0) ? "resync" : "ignore";
     case "pipeline:status": {
       const stale = at && data.epoch === at.epoch && data.seq <= at.seq;
       return stale && (data.reason === undefined || data.reason === null) ? "ignore" : "replace";

@@ -3,6 +3,7 @@
 //! A [`PipelineGuard`] that is dropped takes its reporter offline; a [`FileGuard`] that is dropped without an end reports
 //! the file as interrupted.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -62,7 +63,8 @@ impl PipelineBuilder {
     pub async fn start(self) -> Result<PipelineGuard, Problem> {
         static COUNT: AtomicU64 = AtomicU64::new(1);
         let lease = self.online.lease_seconds.unwrap_or(self.hub.0.config.lease_seconds);
-        let name = format!("embedded-{}-{:08x}", COUNT.fetch_add(1, Ordering::Relaxed), fastrand::u32(..));
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("embedded-{count}-{:016x}", RandomState::new().hash_one(count));
         let reporter = ReporterId::new(&name).ok();
         let inner = Arc::new(Pipeline { hub: self.hub, id: self.id, reporter });
         let mut event = ReportedEvent::from(Report::from(self.online));

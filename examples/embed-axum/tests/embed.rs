@@ -15,17 +15,13 @@ async fn the_application_and_the_hub_live_side_by_side() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
 
     // Its own route is its own, the hub's are beside it.
-    assert_eq!(
-        http.get(&url).send().await.unwrap().text().await.unwrap(),
-        "an application with a hub in it"
-    );
+    assert_eq!(http.get(&url).send().await.unwrap().text().await.unwrap(), "an application with a hub in it");
     assert_eq!(http.get(format!("{url}/health")).send().await.unwrap().text().await.unwrap(), "OK");
     assert_eq!(http.get(format!("{url}/nowhere")).send().await.unwrap().status(), 404);
 
     let mut subscriber = Subscriber::builder(&url).pipeline("uploads").connect().unwrap();
-    let post = |name: &str, body: &'static str| {
-        http.post(format!("{url}/ingest?name={name}")).body(body).send()
-    };
+    let post =
+        |name: &str, body: &'static str| http.post(format!("{url}/ingest?name={name}")).body(body).send();
     assert_eq!(post("a.txt", "one\n\ntwo").await.unwrap().status(), 200);
     assert_eq!(post("b.txt", "  ").await.unwrap().status(), 200);
     assert_eq!(post("c.txt", "a\0b").await.unwrap().status(), 422);

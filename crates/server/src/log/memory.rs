@@ -140,7 +140,8 @@ impl MemoryLog {
 }
 
 fn new_epoch() -> Epoch {
-    let name = format!("{:016x}", fastrand::u64(..));
+    // Keys from the system's randomness: two processes must never make the same epoch.
+    let name = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
     // Sixteen hexadecimal digits are a valid name.
     Epoch::new(&name).unwrap_or_else(|_| unreachable!("{name} is a valid epoch"))
 }

@@ -1,0 +1,66 @@
+//! A hub in a process of its own, on a free port.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::AnyError;
+
+/// A hub that serves.
+pub(crate) struct ServedHub {
+    pub(crate) url: String,
+    child: Child,
+}
+
+impl ServedHub {
+    pub(crate) async fn start(bin: &Path) -> Result<Self, AnyError> {
+        let mut child = Command::new(bin)
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", bin.display()))?;
+        let out = child.stdout.take().ok_or("the hub has no output")?;
+        let mut lines = BufReader::new(out).lines();
+        let line = tokio::time::timeout(Duration::from_secs(10), lines.next_line())
+            .await??
+            .ok_or("the hub ended before it served")?;
+        let url = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .ok_or("the hub did not say where it is")?;
+        Ok(Self { url: url.to_owned(), child })
+    }
+
+    /// Waits until a pipeline is known.
+    pub(crate) async fn wait_for(&self, pipeline: &str) -> Result<(), AnyError> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        for _ in 0..500 {
+            let status =
+                http.get(format!("{}/api/rag-status?pipeline_id={pipeline}", self.url)).send().await?;
+            if status.text().await?.contains("\"is_active\":true") {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err("the pipeline did not come online".into())
+    }
+
+    /// The processor time the hub has used, where the system tells.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let Some(id) = self.child.id() else { return 0.0 };
+        let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // After the name in brackets, user and system time are fields 12 and 13, in hundredths of a second.
+        let fields: Vec<&str> =
+            text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
+    pub(crate) async fn stop(mut self) {
+        let _ = self.child.kill().await;
+    }
+}
