@@ -16,7 +16,7 @@
 //! |---|---|---|---|---|---|---|---|---|
 //! | `Start` | begin | – | – | – | – | – | – | – |
 //! | `SocketOpened` | – | – | subscribe: `Joining` | – | – | – | subscribe: `Proving` | – |
-//! | `SocketRefused` | – | – | `Polling` | `Polling` | `Polling` | – | `Polling` | `Polling` |
+//! | `SocketRefused` | – | – | `Polling`, or close | same | same | – | same | same |
 //! | `SocketLost` | – | – | wait or `Polling` | wait or `Polling` | wait | – | `Polling` | `Polling` |
 //! | `Subscribed`, good | – | – | – | `Live` | resync over | – | – | `Live` if pinged |
 //! | `Subscribed`, bad | – | – | – | see [`refused`](Machine) | same | – | – | same |
@@ -96,7 +96,7 @@ pub(crate) enum Input {
     Stop,
     Tick,
     SocketOpened { conn: u64 },
-    SocketRefused { conn: u64, cause: String },
+    SocketRefused { conn: u64, code: Option<Code>, cause: String },
     SocketLost { conn: u64, cause: String },
     Subscribed { conn: u64, reply: Result<SubscribeAck, CommandError> },
     Pong { conn: u64 },
@@ -185,7 +185,7 @@ impl Machine {
             Input::Stop => self.close(Cause::Closed),
             Input::Tick => {}
             Input::SocketOpened { conn } => self.on_opened(now, conn),
-            Input::SocketRefused { conn, cause } => self.on_lost(now, conn, Cause::Refused(cause)),
+            Input::SocketRefused { conn, code, cause } => self.on_refused(now, conn, code, cause),
             Input::SocketLost { conn, cause } => self.on_lost(now, conn, Cause::Failed(cause)),
             Input::Subscribed { conn, reply } => self.on_subscribed(now, conn, reply),
             Input::Pong { conn } => self.on_pong(now, conn),

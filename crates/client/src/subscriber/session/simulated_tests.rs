@@ -236,7 +236,7 @@ impl World {
             let input = match self.sockets {
                 0 => Input::SocketOpened { conn },
                 1 => Input::SocketLost { conn, cause },
-                _ => Input::SocketRefused { conn, cause },
+                _ => Input::SocketRefused { conn, code: None, cause },
             };
             socket.opened = true;
             self.input(input);
@@ -461,7 +461,7 @@ fn any_input(kind: u8, conn: u64, poll: u64) -> Input {
     match kind {
         0 => Input::Start,
         1 => Input::SocketOpened { conn },
-        2 => Input::SocketRefused { conn, cause: "no".into() },
+        2 => Input::SocketRefused { conn, code: None, cause: "no".into() },
         3 => Input::SocketLost { conn, cause: "gone".into() },
         4 => Input::Subscribed { conn, reply: Ok(SubscribeAck { pipelines: Vec::new() }) },
         5 => Input::Subscribed { conn, reply: Err(error(Code::Overloaded)) },

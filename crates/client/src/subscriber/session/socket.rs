@@ -35,6 +35,18 @@ impl Machine {
         }
     }
 
+    /// The hub, or something before it, does not let the socket in.
+    pub(super) fn on_refused(&mut self, now: Duration, conn: u64, code: Option<Code>, message: String) {
+        match code {
+            // No hub's word: a proxy, or a server that is none. Polling may get through.
+            None => self.on_lost(now, conn, Cause::Refused(message)),
+            Some(code) if code.retryable() => self.on_lost(now, conn, Cause::Rejected { code, message }),
+            // One authoriser speaks for all transports: polling would be told the same.
+            Some(code) if self.conn() == Some(conn) => self.close(Cause::Rejected { code, message }),
+            Some(_) => {}
+        }
+    }
+
     /// The socket could not be had, or is no more.
     pub(super) fn on_lost(&mut self, now: Duration, conn: u64, cause: Cause) {
         if self.conn() != Some(conn) {
