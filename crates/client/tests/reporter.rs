@@ -1,4 +1,5 @@
 //! The reporter over HTTP, against a hub that fails, delays and refuses as each test wants.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

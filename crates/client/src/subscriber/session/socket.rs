@@ -8,9 +8,13 @@ use ragpulse_protocol::problem::CommandError;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Code, PipelineId, ServerMessage};
 
-use super::{Cause, Command, FAILURES, LONGEST_ASKED, Link, Machine, Phase, Question, TransportChoice};
-use crate::subscriber::link::SILENCE;
+use super::{Cause, Command, Machine, Phase, TransportChoice};
+use crate::subscriber::link::{Link, Question, SILENCE};
 
+/// After how many failures in a row polling takes over.
+const FAILURES: u32 = 3;
+/// The longest a hub can put a client off.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// How long a pipeline rests before it is asked for again in vain.
 const REST: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,8 @@
 //! The rows of the session machine's table, one by one.
 
-use ragpulse_protocol::command::SubscribedPipeline;
+use ragpulse_protocol::command::{SubscribeAck, SubscribedPipeline};
+use ragpulse_protocol::problem::CommandError;
+use ragpulse_protocol::{Code, PipelineType, ServerMessage};
 use serde_json::json;
 
 use super::*;
