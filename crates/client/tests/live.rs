@@ -209,6 +209,42 @@ async fn a_cut_is_resumed_by_replay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_dead_without_a_word_is_found_by_silence_and_resumed_by_replay() {
+    let hub = TestHub::start().await;
+    let proxy = Proxy::before(hub.address).await;
+    let reporter = hub.reporter();
+    reporter.online(PipelineOnlineReport::default()).await.unwrap();
+    let mut follower = follow(&proxy.url(), TransportChoice::Auto);
+    follower.transport(Some(Transport::Websocket)).await;
+    say(&reporter, 1).await;
+    follower.number(1).await;
+    proxy.stall();
+    for number in 2..50 {
+        say(&reporter, number).await;
+    }
+    let cause = follower.transport(None).await;
+    assert!(matches!(cause, Some(Cause::Silence(_))), "{cause:?}");
+    follower.number(49).await;
+    follower.settle(&hub.hub).await;
+    assert!(follower.snapshots.len() <= 1, "{:?}", follower.snapshots);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_hub_finds_wrong_is_set_aside_and_the_rest_arrives() {
+    let hub = TestHub::start().await;
+    let reporter = hub.reporter();
+    // Without `pipeline:online` first: the hub does not know the pipeline, and the reporter opens it.
+    say(&reporter, 1).await;
+    reporter.report(Report::Custom { name: "file:complted".into(), data: Object::new() }).await.unwrap();
+    let text = Object::from_iter([("text".to_owned(), "x".repeat(100_000).into())]);
+    reporter.report(Report::Custom { name: "x:larger-than-a-hub-takes".into(), data: text }).await.unwrap();
+    say(&reporter, 2).await;
+    reporter.close(SOON).await.unwrap();
+    let status = reporter.status().borrow().clone();
+    assert_eq!((status.rejected, status.accepted, status.queued), (2, 4, 0), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_sockets_it_polls_and_it_returns_when_they_can_be_had() {
     let hub = TestHub::start().await;
     let proxy = Proxy::before(hub.address).await;

@@ -276,6 +276,10 @@ async fn a_file_left_without_an_end_is_reported_as_interrupted_even_without_room
     drop(file);
     drop(reporter.file(FileReport::named("never begun")));
     hub.otherwise(None);
+    let mut waiting = reporter.file(FileReport::named("for another guard"));
+    waiting.queued().await.unwrap();
+    waiting.leave();
+    hub.otherwise(None);
     reporter.close(SOON).await.unwrap();
     hub.look(|requests| {
         let failed =
@@ -284,7 +288,9 @@ async fn a_file_left_without_an_end_is_reported_as_interrupted_even_without_room
         assert_eq!((&error["type"], &error["retryable"]), (&"Interrupted".into(), &true.into()));
         assert_eq!(error["stage"], "embedding");
     });
-    assert!(!hub.names().concat().iter().any(|name| name.contains("never begun")));
+    let names = hub.names().concat();
+    assert!(!names.iter().any(|name| name.contains("never begun")), "{names:?}");
+    assert!(!names.iter().any(|name| name == "file:failed for another guard"), "{names:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A small TCP proxy before a hub that can refuse WebSocket, refuse everything, and cut what is open.
+//! A small TCP proxy before a hub that can refuse WebSocket, refuse everything, and cut or stall what is open.
 #![allow(dead_code, unreachable_pub)]
 
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ pub struct Proxy {
     no_sockets: Arc<AtomicBool>,
     no_one: Arc<AtomicBool>,
     cuts: watch::Sender<u64>,
+    stalls: watch::Sender<u64>,
 }
 
 impl Proxy {
@@ -25,6 +26,7 @@ impl Proxy {
             no_sockets: Arc::default(),
             no_one: Arc::default(),
             cuts: watch::Sender::new(0),
+            stalls: watch::Sender::new(0),
         };
         let serving = proxy.clone();
         tokio::spawn(async move {
@@ -54,11 +56,16 @@ impl Proxy {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Passes nothing on any more on what is open, and ends nothing either.
+    pub fn stall(&self) {
+        self.stalls.send_modify(|stalls| *stalls += 1);
+    }
+
     async fn serve(self, mut client: TcpStream, hub: SocketAddr) {
         if self.no_one.load(Ordering::SeqCst) {
             return;
         }
-        let mut cuts = self.cuts.subscribe();
+        let (mut cuts, mut stalls) = (self.cuts.subscribe(), self.stalls.subscribe());
         let mut head = vec![0; 8 * 1024];
         let Ok(read) = client.read(&mut head).await else { return };
         let asks = String::from_utf8_lossy(&head[..read]).to_lowercase();
@@ -73,6 +80,8 @@ impl Proxy {
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut client, &mut hub) => {}
             _ = cuts.changed() => {}
+            // Both ends stay open until the test ends.
+            _ = stalls.changed() => std::future::pending().await,
         }
     }
 }
