@@ -245,6 +245,22 @@ fn a_hole_is_asked_for_once_and_with_the_cursor() {
 }
 
 #[test]
+fn a_heartbeat_of_a_sequence_of_which_nothing_came_is_asked_about() {
+    let heartbeat = |seq: u64| {
+        let value = json!({
+            "pipeline_id": "p", "pipeline_type": "t", "epoch": "e", "seq": seq, "status": "alive",
+            "timestamp": "2026-01-01T00:00:00Z", "liveness": "live", "uptime": 1.0, "active_files": 0,
+        });
+        message(1, "heartbeat", value)
+    };
+    let mut m = live();
+    assert_eq!(m.handle(S(1), heartbeat(0)), []);
+    let commands = m.handle(S(1), heartbeat(1));
+    let [Command::Subscribe { request, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!((&request.pipeline_ids, &request.cursors), (&Some(vec![id("p")]), &None));
+}
+
+#[test]
 fn an_ended_subscription_is_told_and_one_that_may_come_back_is_asked_for_again() {
     let mut m = live();
     let commands =
