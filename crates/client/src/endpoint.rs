@@ -88,6 +88,12 @@ impl Endpoint {
         Ok(Self { base, token })
     }
 
+    fn is_loopback(&self) -> bool {
+        let host = self.base.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
     /// The token, for the authentication of a socket.
     pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_deref()
@@ -132,7 +138,12 @@ impl Endpoint {
         if let Some(value) = self.token.as_deref().and_then(bearer) {
             headers.insert(AUTHORIZATION, value);
         }
-        reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        // A proxy is somewhere else, where this address means another machine.
+        if self.is_loopback() {
+            builder = builder.no_proxy();
+        }
+        builder
             .default_headers(headers)
             .user_agent(concat!("ragpulse-client/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -252,6 +263,13 @@ mod tests {
             endpoint.poll(&pipeline, Some(&cursor), Duration::from_secs(25), 1000).query(),
             Some("epoch=e&seq=7&wait=25&limit=1000")
         );
+    }
+
+    #[test]
+    fn only_loopback_goes_past_a_proxy() {
+        let is_loopback = |url| Endpoint::new(url, None).unwrap().is_loopback();
+        assert!(["http://localhost:1", "http://127.0.0.9", "http://[::1]:8103"].into_iter().all(is_loopback));
+        assert!(!["http://localhost.example", "http://10.0.0.1"].into_iter().any(is_loopback));
     }
 
     #[test]

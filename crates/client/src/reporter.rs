@@ -1,6 +1,6 @@
 //! Reporting: what a pipeline does to each file, told to a hub without loss.
 //!
-//! [`Reporter`] is the handle; behind it one task sends what [`machine`] decides from what [`queue`] holds.
+//! [`Reporter`] is the handle; behind it one task sends what a pure state machine decides.
 //!
 //! *What may come in:* events from any task or thread. *What it never does:* make a pipeline wait for progress, lose an
 //! event that must arrive while there is a hub to take it, or grow without bound.
@@ -13,6 +13,7 @@ mod file;
 mod files;
 mod handle;
 mod machine;
+mod outcome;
 mod queue;
 mod status;
 

@@ -11,7 +11,8 @@ use reqwest::Url;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::machine::{Action, Answer, Machine, SetAside};
+use super::machine::Machine;
+use super::outcome::{Action, Answer, SetAside};
 use super::status::{Rejected, ReporterStatus};
 use crate::endpoint::ask;
 

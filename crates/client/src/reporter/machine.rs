@@ -13,10 +13,11 @@
 use std::time::Duration;
 
 use ragpulse_protocol::command::PublishReceipt;
-use ragpulse_protocol::{Code, Object, Problem, Timestamp};
+use ragpulse_protocol::{Object, Problem, Timestamp};
 
 use super::encode::{Encoder, MAX_BYTES, heartbeat};
 use super::files::OpenFiles;
+use super::outcome::{Action, Answer, Refusal, SetAside, Standing, Totals};
 use super::queue::{Effect, Item, Pushed, Queue};
 use crate::backoff::Backoff;
 use crate::endpoint::BadAnswer;
@@ -26,52 +27,12 @@ pub(crate) const MAX_BATCH: usize = 500;
 /// The longest wait between two tries while closing.
 const CLOSING_RETRY: Duration = Duration::from_millis(250);
 
-/// What the driver has to do.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Action {
-    /// Send this body, and tell the answer.
-    Send(String),
-    /// Nothing before this time, unless something comes in.
-    Wait(Option<Duration>),
-    /// Stop.
-    Stop,
-}
-
-/// What came of a try.
-pub(crate) type Answer = Result<PublishReceipt, BadAnswer>;
-
-/// How the reporter stands with its hub.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Standing {
-    Idle,
-    Connected,
-    Retrying { since: Duration, failures: u32, cause: String },
-    Refused { since: Duration, problem: Problem },
-    Closed,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Ready,
     UnderWay { heartbeat: bool },
     Backoff { until: Duration },
     Closed,
-}
-
-/// An event the hub refused for good.
-#[derive(Debug, PartialEq)]
-pub(crate) struct SetAside {
-    pub(crate) item: Item,
-    pub(crate) problem: Problem,
-}
-
-/// Sums over the reporter's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Totals {
-    pub(crate) accepted: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) conflated: u64,
-    pub(crate) rejected: u64,
 }
 
 pub(crate) struct Machine {
@@ -324,40 +285,6 @@ impl Machine {
         };
         self.retry(String::new(), None, now);
         self.standing = Standing::Refused { since, problem };
-    }
-}
-
-/// What a problem is about.
-enum Refusal {
-    /// The hub's state: the same will do later.
-    Passing,
-    /// The hub does not know the pipeline.
-    Forgotten,
-    /// Who asks, or where: no event of this reporter is taken.
-    Everything,
-    /// One event.
-    Event(usize),
-    /// Something in the batch, or its size.
-    Batch,
-}
-
-impl Refusal {
-    fn of(problem: &Problem) -> Self {
-        match problem.code {
-            Code::UnknownPipeline => Self::Forgotten,
-            Code::Unauthorized
-            | Code::Forbidden
-            | Code::ForeignOrigin
-            | Code::ForeignHost
-            | Code::NotFound
-            | Code::MethodNotAllowed
-            | Code::UnsupportedMediaType
-            | Code::InvalidName
-            | Code::InvalidCursor
-            | Code::TypeConflict => Self::Everything,
-            _ if problem.retryable => Self::Passing,
-            _ => problem.index.map_or(Self::Batch, Self::Event),
-        }
     }
 }
 

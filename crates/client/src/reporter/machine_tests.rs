@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use ragpulse_protocol::{Epoch, PipelineType, ReportedEvent};
+use ragpulse_protocol::{Code, Epoch, PipelineType, ReportedEvent};
 use serde_json::{Value, json};
 
 fn time() -> Timestamp {

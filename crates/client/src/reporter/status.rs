@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use ragpulse_protocol::{Problem, ReportedEvent};
 
-use super::machine::{Machine, Standing};
+use super::machine::Machine;
+use super::outcome::Standing;
 
 /// How a reporter stands with its hub.
 #[derive(Debug, Clone, PartialEq)]

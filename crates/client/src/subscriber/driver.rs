@@ -230,7 +230,7 @@ async fn next_of_socket(socket: &mut Option<Socket>) -> Input {
 fn input_of(conn: u64, event: SocketEvent) -> Input {
     match event {
         SocketEvent::Opened => Input::SocketOpened { conn },
-        SocketEvent::Refused(cause) => Input::SocketRefused { conn, cause },
+        SocketEvent::Refused { code, message } => Input::SocketRefused { conn, code, cause: message },
         SocketEvent::Lost(cause) => Input::SocketLost { conn, cause },
         SocketEvent::Subscribed(reply) => Input::Subscribed { conn, reply: reply.into_result() },
         SocketEvent::Pong => Input::Pong { conn },

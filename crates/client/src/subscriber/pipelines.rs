@@ -227,6 +227,14 @@ impl Pipelines {
                     .unwrap_or(What::Reset);
                 Received { update: Some(Update::of(id.clone(), what)), resync: None }
             }
+            // The rule ignores it, but where there is a sequence and no state, the first of it was lost: heartbeats come in
+            // order with what was subscribed to.
+            (Verdict::Ignore, ServerMessage::Heartbeat(heartbeat))
+                if liveness.is_none() && heartbeat.seq > 0 =>
+            {
+                tracked.resyncs = tracked.resyncs.saturating_add(1);
+                Received { update: None, resync: Some((id.clone(), tracked.resyncs > FRUITLESS)) }
+            }
             (Verdict::Resync, _) => {
                 tracked.resyncs = tracked.resyncs.saturating_add(1);
                 tracked.snapshot_wanted |= tracked.resyncs > FRUITLESS;

@@ -16,10 +16,10 @@
 //! |---|---|---|---|---|---|---|---|---|
 //! | `Start` | begin | – | – | – | – | – | – | – |
 //! | `SocketOpened` | – | – | subscribe: `Joining` | – | – | – | subscribe: `Proving` | – |
-//! | `SocketRefused` | – | – | `Polling` | `Polling` | `Polling` | – | `Polling` | `Polling` |
+//! | `SocketRefused` | – | – | `Polling`, or close | same | same | – | same | same |
 //! | `SocketLost` | – | – | wait or `Polling` | wait or `Polling` | wait | – | `Polling` | `Polling` |
 //! | `Subscribed`, good | – | – | – | `Live` | resync over | – | – | `Live` if pinged |
-//! | `Subscribed`, bad | – | – | – | see [`refused`](Machine) | same | – | – | same |
+//! | `Subscribed`, bad | – | – | – | close if final, else as lost | as lost | – | – | as `Joining` |
 //! | `Pong` | – | – | – | – | proven | – | – | `Live` if subscribed |
 //! | `Message` | – | – | – | fold | fold | – | – | fold |
 //! | `Undecodable` | – | – | – | ask for a snapshot | same | – | – | same |
@@ -36,90 +36,26 @@
 //! *What it never does:* have two sockets, two polls of one pipeline, or two open questions on one socket; poll when told
 //! to use sockets only, or open a socket when told to poll only.
 
+mod io;
 mod poll;
 mod socket;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ragpulse_protocol::command::{SubscribeAck, SubscribeRequest};
-use ragpulse_protocol::problem::CommandError;
-use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, ServerMessage};
+use ragpulse_protocol::PipelineId;
 
-use super::link::{Link, Question};
+pub use io::TransportChoice;
+pub(crate) use io::{Command, Input, PollFailure, Polled};
+
+use super::link::Link;
 use super::pipelines::{Pipelines, Target};
 use super::polls::Polls;
 use super::update::{Cause, ConnectionStatus, Transport, Update};
 use crate::backoff::{Backoff, Chance};
 
-/// After how many failures in a row polling takes over.
-const FAILURES: u32 = 3;
 /// How long opening a socket may take.
 pub(crate) const OPEN_WITHIN: Duration = Duration::from_secs(10);
-/// The longest a hub can put a client off.
-const LONGEST_ASKED: Duration = Duration::from_secs(300);
-
-/// By what a subscriber may be connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TransportChoice {
-    /// By socket, and by polling while no socket can be had.
-    #[default]
-    Auto,
-    /// By socket only.
-    Websocket,
-    /// By polling only.
-    Polling,
-}
-
-/// What a poll brought.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Polled {
-    /// Messages in order, and whether one of them could not be read; whether the hub knows the pipeline.
-    Messages { messages: Vec<ServerMessage>, undecodable: bool, unknown: bool },
-    /// The pipelines that there are of the type asked for.
-    Pipelines(BTreeSet<PipelineId>),
-}
-
-/// Why a poll failed.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct PollFailure {
-    /// The hub's code, if it was the hub that answered.
-    pub(crate) code: Option<Code>,
-    pub(crate) message: String,
-    pub(crate) retry_after: Option<Duration>,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Input {
-    Start,
-    Stop,
-    Tick,
-    SocketOpened { conn: u64 },
-    SocketRefused { conn: u64, cause: String },
-    SocketLost { conn: u64, cause: String },
-    Subscribed { conn: u64, reply: Result<SubscribeAck, CommandError> },
-    Pong { conn: u64 },
-    Message { conn: u64, message: Box<ServerMessage> },
-    Undecodable { conn: u64, pipeline: Option<PipelineId> },
-    PollAnswered { poll: u64, subject: Option<PipelineId>, polled: Polled },
-    PollFailed { poll: u64, subject: Option<PipelineId>, failure: PollFailure },
-    CaughtUp,
-}
-
-/// What is to be done, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Command {
-    OpenSocket { conn: u64 },
-    CloseSocket { conn: u64 },
-    Subscribe { conn: u64, request: Box<SubscribeRequest> },
-    Ping { conn: u64 },
-    Poll { poll: u64, pipeline: PipelineId, cursor: Option<Cursor>, wait: Duration },
-    Discover { poll: u64, kind: PipelineType },
-    StopPoll { pipeline: PipelineId },
-    StopPolls,
-    Emit(Update),
-}
 
 #[derive(Debug)]
 enum Phase {
@@ -185,7 +121,7 @@ impl Machine {
             Input::Stop => self.close(Cause::Closed),
             Input::Tick => {}
             Input::SocketOpened { conn } => self.on_opened(now, conn),
-            Input::SocketRefused { conn, cause } => self.on_lost(now, conn, Cause::Refused(cause)),
+            Input::SocketRefused { conn, code, cause } => self.on_refused(now, conn, code, cause),
             Input::SocketLost { conn, cause } => self.on_lost(now, conn, Cause::Failed(cause)),
             Input::Subscribed { conn, reply } => self.on_subscribed(now, conn, reply),
             Input::Pong { conn } => self.on_pong(now, conn),
@@ -360,3 +296,5 @@ fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
 mod simulated_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

@@ -5,6 +5,7 @@
 //! by itself, or start a second question before the first was answered; the session machine sees to both.
 
 use async_trait::async_trait;
+use ragpulse_protocol::Code;
 use ragpulse_protocol::command::{SubscribeReply, SubscribeRequest};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -16,7 +17,12 @@ pub enum SocketEvent {
     /// The hub has let the client into the namespace: it may speak now.
     Opened,
     /// The hub does not let the client in.
-    Refused(String),
+    Refused {
+        /// The hub's code, if it gave one.
+        code: Option<Code>,
+        /// What it says.
+        message: String,
+    },
     /// The connection is gone; nothing more comes.
     Lost(String),
     /// A message of the hub.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use ragpulse_protocol::Code;
 use ragpulse_protocol::command::SubscribeRequest;
 use rust_socketio::asynchronous::{Client, ClientBuilder};
 use rust_socketio::{Event, Payload, TransportType};
@@ -85,7 +86,11 @@ fn failure(payload: &Payload) -> SocketEvent {
         Some(refusal) => {
             let refusal: Value = serde_json::from_str(refusal).unwrap_or_else(|_| refusal.into());
             let message = refusal.get("message").and_then(Value::as_str).map(str::to_owned);
-            SocketEvent::Refused(message.unwrap_or_else(|| refusal.to_string()))
+            let message = message.unwrap_or_else(|| refusal.to_string());
+            // A hub says `code: what happened`.
+            let code = message.split_once(':').map(|(code, _)| code);
+            let code = Code::ALL.iter().copied().find(|known| Some(known.as_str()) == code);
+            SocketEvent::Refused { code, message }
         }
         None => SocketEvent::Lost(text),
     }
@@ -155,10 +160,14 @@ mod tests {
     #[test]
     fn a_refusal_is_told_apart_from_a_loss() {
         let refused = r#"Received an ConnectError frame: {"message":"no token"}"#;
-        assert_eq!(failure(&Payload::from(refused)), SocketEvent::Refused("no token".into()));
+        let expected = SocketEvent::Refused { code: None, message: "no token".into() };
+        assert_eq!(failure(&Payload::from(refused)), expected);
+        let coded = r#"Received an ConnectError frame: {"message":"unauthorized: no token"}"#;
+        let code = Some(Code::Unauthorized);
+        assert!(matches!(failure(&Payload::from(coded)), SocketEvent::Refused { code: c, .. } if c == code));
         assert_eq!(failure(&Payload::from("reset by peer")), SocketEvent::Lost("reset by peer".into()));
         let bare = r#"Received an ConnectError frame: "No error message provided""#;
-        assert!(matches!(failure(&Payload::from(bare)), SocketEvent::Refused(_)));
+        assert!(matches!(failure(&Payload::from(bare)), SocketEvent::Refused { .. }));
     }
 
     #[test]

@@ -8,9 +8,13 @@ use ragpulse_protocol::problem::CommandError;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Code, PipelineId, ServerMessage};
 
-use super::{Cause, Command, FAILURES, LONGEST_ASKED, Link, Machine, Phase, Question, TransportChoice};
-use crate::subscriber::link::SILENCE;
+use super::{Cause, Command, Machine, Phase, TransportChoice};
+use crate::subscriber::link::{Link, Question, SILENCE};
 
+/// After how many failures in a row polling takes over.
+const FAILURES: u32 = 3;
+/// The longest a hub can put a client off.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// How long a pipeline rests before it is asked for again in vain.
 const REST: Duration = Duration::from_secs(1);
 
@@ -32,6 +36,18 @@ impl Machine {
             | Phase::Probing { .. }
             | Phase::Proving(_)
             | Phase::Closed => {}
+        }
+    }
+
+    /// The hub, or something before it, does not let the socket in.
+    pub(super) fn on_refused(&mut self, now: Duration, conn: u64, code: Option<Code>, message: String) {
+        match code {
+            // No hub's word: a proxy, or a server that is none. Polling may get through.
+            None => self.on_lost(now, conn, Cause::Refused(message)),
+            Some(code) if code.retryable() => self.on_lost(now, conn, Cause::Rejected { code, message }),
+            // One authoriser speaks for all transports: polling would be told the same.
+            Some(code) if self.conn() == Some(conn) => self.close(Cause::Rejected { code, message }),
+            Some(_) => {}
         }
     }
 

@@ -1,6 +1,8 @@
 //! The rows of the session machine's table, one by one.
 
-use ragpulse_protocol::command::SubscribedPipeline;
+use ragpulse_protocol::command::{SubscribeAck, SubscribedPipeline};
+use ragpulse_protocol::problem::CommandError;
+use ragpulse_protocol::{Code, PipelineType, ServerMessage};
 use serde_json::json;
 
 use super::*;
@@ -128,9 +130,20 @@ fn three_failures_or_one_refusal_lead_to_polling() {
 
     let mut m = machine(TransportChoice::Auto);
     m.handle(S(0), Input::Start);
-    let commands = m.handle(S(0), Input::SocketRefused { conn: 1, cause: "no".into() });
+    let commands = m.handle(S(0), Input::SocketRefused { conn: 1, code: None, cause: "no".into() });
     assert_eq!(polls(&commands).len(), 1);
     assert_eq!(connections(&commands)[0].cause, Some(Cause::Refused("no".into())));
+}
+
+#[test]
+fn a_refusal_by_the_hub_closes_if_it_is_final() {
+    for (code, closed) in [(Code::Unauthorized, true), (Code::Closing, false)] {
+        let mut m = machine(TransportChoice::Auto);
+        m.handle(S(0), Input::Start);
+        m.handle(S(0), Input::SocketRefused { conn: 1, code: Some(code), cause: "no".into() });
+        assert_eq!(m.is_closed(), closed, "{code}");
+        assert!(closed || matches!(m.phase, Phase::Waiting { .. }));
+    }
 }
 
 #[test]
@@ -165,7 +178,7 @@ fn with_sockets_only_nothing_is_polled_and_with_polling_only_no_socket_is_opened
     let mut m = machine(TransportChoice::Websocket);
     m.handle(S(0), Input::Start);
     for conn in 1..10 {
-        let commands = m.handle(S(60 * conn), Input::SocketRefused { conn, cause: "no".into() });
+        let commands = m.handle(S(60 * conn), Input::SocketRefused { conn, code: None, cause: "no".into() });
         assert_eq!(polls(&commands), []);
         assert!(opens(&m.handle(S(60 * conn + 59), Input::Tick)));
     }
@@ -232,6 +245,22 @@ fn a_hole_is_asked_for_once_and_with_the_cursor() {
 }
 
 #[test]
+fn a_heartbeat_of_a_sequence_of_which_nothing_came_is_asked_about() {
+    let heartbeat = |seq: u64| {
+        let value = json!({
+            "pipeline_id": "p", "pipeline_type": "t", "epoch": "e", "seq": seq, "status": "alive",
+            "timestamp": "2026-01-01T00:00:00Z", "liveness": "live", "uptime": 1.0, "active_files": 0,
+        });
+        message(1, "heartbeat", value)
+    };
+    let mut m = live();
+    assert_eq!(m.handle(S(1), heartbeat(0)), []);
+    let commands = m.handle(S(1), heartbeat(1));
+    let [Command::Subscribe { request, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!((&request.pipeline_ids, &request.cursors), (&Some(vec![id("p")]), &None));
+}
+
+#[test]
 fn an_ended_subscription_is_told_and_one_that_may_come_back_is_asked_for_again() {
     let mut m = live();
     let commands =
@@ -268,7 +297,7 @@ fn pipelines_of_a_type_come_and_go_on_both_transports() {
     m.handle(S(1), message(conn, "pipeline:removed", event("pipeline:removed", "b", 2)));
     assert_eq!(m.pipelines.ids().cloned().collect::<Vec<_>>(), [id("a")]);
 
-    let commands = m.handle(S(2), Input::SocketRefused { conn, cause: "no".into() });
+    let commands = m.handle(S(2), Input::SocketRefused { conn, code: None, cause: "no".into() });
     assert_eq!(polls(&commands).len(), 1);
     let discover = commands.iter().find_map(|command| match command {
         Command::Discover { poll, .. } => Some(*poll),

@@ -1,0 +1,72 @@
+//! What goes into the session machine, and what comes out.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ragpulse_protocol::command::{SubscribeAck, SubscribeRequest};
+use ragpulse_protocol::problem::CommandError;
+use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, ServerMessage};
+
+use crate::subscriber::update::Update;
+
+/// By what a subscriber may be connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransportChoice {
+    /// By socket, and by polling while no socket can be had.
+    #[default]
+    Auto,
+    /// By socket only.
+    Websocket,
+    /// By polling only.
+    Polling,
+}
+
+/// What a poll brought.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Polled {
+    /// Messages in order, and whether one of them could not be read; whether the hub knows the pipeline.
+    Messages { messages: Vec<ServerMessage>, undecodable: bool, unknown: bool },
+    /// The pipelines that there are of the type asked for.
+    Pipelines(BTreeSet<PipelineId>),
+}
+
+/// Why a poll failed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PollFailure {
+    /// The hub's code, if it was the hub that answered.
+    pub(crate) code: Option<Code>,
+    pub(crate) message: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Input {
+    Start,
+    Stop,
+    Tick,
+    SocketOpened { conn: u64 },
+    SocketRefused { conn: u64, code: Option<Code>, cause: String },
+    SocketLost { conn: u64, cause: String },
+    Subscribed { conn: u64, reply: Result<SubscribeAck, CommandError> },
+    Pong { conn: u64 },
+    Message { conn: u64, message: Box<ServerMessage> },
+    Undecodable { conn: u64, pipeline: Option<PipelineId> },
+    PollAnswered { poll: u64, subject: Option<PipelineId>, polled: Polled },
+    PollFailed { poll: u64, subject: Option<PipelineId>, failure: PollFailure },
+    CaughtUp,
+}
+
+/// What is to be done, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Command {
+    OpenSocket { conn: u64 },
+    CloseSocket { conn: u64 },
+    Subscribe { conn: u64, request: Box<SubscribeRequest> },
+    Ping { conn: u64 },
+    Poll { poll: u64, pipeline: PipelineId, cursor: Option<Cursor>, wait: Duration },
+    Discover { poll: u64, kind: PipelineType },
+    StopPoll { pipeline: PipelineId },
+    StopPolls,
+    Emit(Update),
+}
