@@ -74,10 +74,11 @@ impl Show {
                     tally.ended, tally.queued, tally.failed, tally.skipped
                 );
             }
-            if all && !self.once {
-                if let Some(bar) = &self.bar {
-                    bar.set_message("up to date; watching");
-                }
+            if all
+                && !self.once
+                && let Some(bar) = &self.bar
+            {
+                bar.set_message("up to date; watching");
             }
         }
     }

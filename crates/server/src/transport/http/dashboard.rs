@@ -23,8 +23,14 @@ macro_rules! assets {
     };
 }
 
-/// Adds the page at `/` and what it loads.
+/// Adds the page at `/` and what it loads, and the contract for programs.
 pub(super) fn routes(routes: Router<Hub>) -> Router<Hub> {
+    let routes = routes.route(
+        "/asyncapi.yaml",
+        only(get(|| async {
+            asset(include_bytes!("../../../../../bindings/asyncapi.yaml"), "application/yaml; charset=utf-8")
+        })),
+    );
     assets! { routes,
         "/" => "index.html", "text/html; charset=utf-8";
         "/assets/app.css" => "app.css", "text/css; charset=utf-8";
