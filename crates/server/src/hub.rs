@@ -13,6 +13,8 @@ mod snapshot;
 mod stats;
 mod sweep;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::Arc;

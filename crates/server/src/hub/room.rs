@@ -291,7 +291,8 @@ impl Room {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         inner.generation += 1;
-        let asked = asked || inner.followers.get(&outlet.id()).is_some_and(|earlier| earlier.asked);
+        let earlier = inner.followers.remove(&outlet.id());
+        let asked = asked || earlier.as_ref().is_some_and(|earlier| earlier.asked);
         let mut follower = Follower {
             position: 0,
             live: false,
@@ -305,7 +306,9 @@ impl Room {
             SubscribedPipeline { pipeline_id: self.id.clone(), recovered: false, replayed: 0, reason: None };
         match plan_join(inner.state.as_ref(), &inner.ring, cursor, self.replay_events) {
             Plan::Hold => {
-                follower.live = true;
+                // What is in its buffer may be of a life of which it has yet to hear the end.
+                follower.owed = earlier.and_then(|earlier| earlier.owed);
+                follower.live = follower.owed.is_none();
                 answer.recovered = cursor.is_none();
                 answer.reason = cursor.is_some().then_some(ResetReason::UnknownPipeline);
             }
@@ -321,7 +324,7 @@ impl Room {
             }
         }
         let mut gone = false;
-        if follower.owed.is_some()
+        if matches!(follower.owed, Some(Owed::Snapshot(_)))
             && let Some(state) = &inner.state
         {
             gone = give_snapshot(&mut follower, state, &mut inner.snapshots, now) == Sent::Gone;

@@ -29,6 +29,12 @@ impl Paused {
         self.behind.lock().insert((room.id.clone(), outlet), room.clone());
         self.woken.notify_one();
     }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.behind.lock().len()
+    }
 }
 
 /// Runs until the hub ends.
