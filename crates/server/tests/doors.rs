@@ -1,4 +1,5 @@
 //! Which hosts and origins come in: the same by HTTP, by Engine.IO polling and by WebSocket.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Following a pipeline over HTTP: by polling with a cursor, and by a stream of server-sent events.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What frontends of the reference application ask, in the shapes they expect.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -126,7 +126,7 @@ impl TestHub {
         let (epoch, _) = self.cursor(pipeline).await;
         let answer = self.events(pipeline, &epoch, 0).await;
         let events = answer["events"].as_array().unwrap_or_else(|| panic!("no events in {answer}"));
-        events.iter().map(|event| short(event)).collect()
+        events.iter().map(short).collect()
     }
 
     /// The events after a cursor.
