@@ -72,6 +72,8 @@ pub struct HubLimits {
     pub replay_events: u64,
     /// The most events of a pipeline that the memory log keeps. Default 100,000.
     pub log_events: usize,
+    /// The most bytes of a pipeline that the memory log keeps. Default 64 MiB.
+    pub log_bytes: usize,
     /// The most progress events a second of a file. Default 10.
     pub progress_per_file: u32,
     /// The most progress events a second of a pipeline. Default 200.
@@ -117,6 +119,7 @@ impl Default for HubLimits {
             ring_bytes: 16 * 1024 * 1024,
             replay_events: 10_000,
             log_events: 100_000,
+            log_bytes: 64 * 1024 * 1024,
             progress_per_file: 10,
             progress_per_pipeline: 200,
         }

@@ -3,11 +3,13 @@
 //! A [`PipelineGuard`] that is dropped takes its reporter offline; a [`FileGuard`] that is dropped without an end reports
 //! the file as interrupted.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ragpulse_protocol::command::PublishReceipt;
 use ragpulse_protocol::parts::{
     ErrorReport, FileReport, INTERRUPTED, OfflineReason, Results, SkipReason, Stage,
@@ -66,7 +68,13 @@ impl PipelineBuilder {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("embedded-{count}-{:016x}", RandomState::new().hash_one(count));
         let reporter = ReporterId::new(&name).ok();
-        let inner = Arc::new(Pipeline { hub: self.hub, id: self.id, reporter });
+        let inner = Arc::new(Pipeline {
+            hub: self.hub,
+            id: self.id,
+            reporter,
+            last_words: Mutex::default(),
+            speaking: tokio::sync::Mutex::default(),
+        });
         let mut event = ReportedEvent::from(Report::from(self.online));
         event.data.insert("pipeline_type".to_owned(), json!(self.pipeline_type));
         inner.publish(event).await?;
@@ -90,6 +98,10 @@ struct Pipeline {
     hub: Hub,
     id: PipelineId,
     reporter: Option<ReporterId>,
+    /// What guards said when they were dropped, in that order: a file's end must not come after its pipeline's.
+    last_words: Mutex<VecDeque<Report>>,
+    /// Held by who speaks them.
+    speaking: tokio::sync::Mutex<()>,
 }
 
 impl Pipeline {
@@ -105,14 +117,22 @@ impl Pipeline {
 
     /// Reports without waiting, from where nothing can be awaited.
     fn report_later(self: &Arc<Self>, report: impl Into<Report>) {
-        let (this, report) = (self.clone(), report.into());
+        let this = self.clone();
+        self.last_words.lock().push_back(report.into());
         // Without a runtime the process ends, and the lease says the rest.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(problem) = this.report(report).await {
-                    tracing::warn!(pipeline = %this.id, %problem, "a last word was not taken");
-                }
-            });
+            runtime.spawn(async move { this.speak().await });
+        }
+    }
+
+    /// Reports what dropped guards left to say.
+    async fn speak(&self) {
+        let _speaking = self.speaking.lock().await;
+        loop {
+            let Some(report) = self.last_words.lock().pop_front() else { return };
+            if let Err(problem) = self.report(report).await {
+                tracing::warn!(pipeline = %self.id, %problem, "a last word was not taken");
+            }
         }
     }
 }
@@ -154,6 +174,7 @@ impl PipelineGuard {
         self.stopped = true;
         self.heartbeat.abort();
         let report = PipelineOfflineReport { reason: Some(reason), ..PipelineOfflineReport::default() };
+        self.inner.speak().await;
         self.inner.report(report).await
     }
 }
@@ -203,8 +224,7 @@ impl FileGuard {
     /// What the hub refuses.
     pub async fn queue(mut self) -> Result<Self, Problem> {
         let report = FileQueuedReport { file: self.file.clone(), ..FileQueuedReport::default() };
-        self.pipeline.report(report).await?;
-        self.open = true;
+        self.enter(report).await?;
         Ok(self)
     }
 
@@ -214,8 +234,7 @@ impl FileGuard {
     /// What the hub refuses.
     pub async fn begin(mut self) -> Result<Self, Problem> {
         let report = FileProcessingReport { file: self.file.clone(), ..FileProcessingReport::default() };
-        self.pipeline.report(report).await?;
-        self.open = true;
+        self.enter(report).await?;
         Ok(self)
     }
 
@@ -276,6 +295,16 @@ impl FileGuard {
             ..FileSkippedReport::default()
         };
         self.end(report).await
+    }
+
+    /// Opens the file. Given up half way it may have been opened, and is then ended by the drop.
+    async fn enter(&mut self, report: impl Into<Report>) -> Result<(), Problem> {
+        let before = std::mem::replace(&mut self.open, true);
+        let taken = self.pipeline.report(report).await;
+        if taken.is_err() {
+            self.open = before;
+        }
+        taken.map(drop)
     }
 
     async fn end(&mut self, report: impl Into<Report>) -> Result<PublishReceipt, Problem> {

@@ -13,6 +13,8 @@ mod snapshot;
 mod stats;
 mod sweep;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::Arc;
@@ -180,9 +182,20 @@ impl Hub {
 
     /// Waits, but not for long, until this node shows what was acknowledged, so that who asks next sees it.
     async fn visible(&self, pipeline: &PipelineId, seq: u64) {
-        let Some(room) = self.0.registry.get(pipeline) else { return };
+        // The first event may not have reached its room yet.
+        let room = self.0.registry.get_or_open(pipeline);
         let mut head = room.head();
         let _ = tokio::time::timeout(VISIBLE_WITHIN, head.wait_for(|head| *head >= seq)).await;
+    }
+
+    /// A place among the hub's connections, for something that stays.
+    pub(crate) fn place(&self) -> Result<Place, Problem> {
+        let connections = &self.0.counters.connections;
+        if connections.fetch_add(1, Ordering::Relaxed) >= self.0.config.limits.connections as u64 {
+            connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(full());
+        }
+        Ok(Place(self.clone()))
     }
 
     /// Whether the hub has begun to close.
@@ -234,6 +247,19 @@ impl Hub {
         self.0.registry.clear_outlets();
         self.0.end.cancel();
     }
+}
+
+/// A place among the hub's connections, given back when it is dropped.
+pub(crate) struct Place(Hub);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub(crate) fn full() -> Problem {
+    Problem::new(Code::LimitExceeded, "This hub has as many connections as it may. Come back later.")
 }
 
 pub(crate) fn closing() -> Problem {

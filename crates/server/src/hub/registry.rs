@@ -82,6 +82,13 @@ impl Registry {
         self.all().iter().map(|room| room.follower_count()).sum()
     }
 
+    /// The rooms that an outlet follows, those that are held too.
+    pub(crate) fn followed_by(&self, outlet: u64) -> Vec<Arc<Room>> {
+        let mut rooms: Vec<_> = self.all().into_iter().filter(|room| room.has(outlet)).collect();
+        rooms.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        rooms
+    }
+
     fn all(&self) -> Vec<Arc<Room>> {
         self.rooms.read().values().cloned().collect()
     }

@@ -37,6 +37,11 @@ impl Ring {
         self.bytes = 0;
     }
 
+    /// The newest event.
+    pub(crate) fn last(&self) -> Option<&Arc<Record>> {
+        self.records.back()
+    }
+
     /// At most `limit` events after `seq`; `None` when the first of them is no longer here.
     pub(crate) fn after(&self, seq: u64, limit: usize) -> Option<impl Iterator<Item = &Arc<Record>>> {
         let first = self.records.front()?.seq;

@@ -3,7 +3,7 @@
 //! Events come in from the tail, in order, one at a time. Joining and applying exclude each other by the room's lock, so
 //! nobody misses an event between the state they got and the next one. Nothing here waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -43,6 +43,8 @@ struct RoomInner {
     followers: HashMap<u64, Follower>,
     snapshots: SnapshotCache,
     generation: u64,
+    /// The last event of the life before this one: that the pipeline was removed.
+    farewell: Option<Arc<Record>>,
 }
 
 /// A subscriber is a position in the ring.
@@ -52,10 +54,22 @@ struct Follower {
     position: u64,
     /// At the head, so that new events go to it at once.
     live: bool,
-    /// It is to get a snapshot before anything else.
-    owed: Option<Option<ResetReason>>,
-    /// Tells a later join of the same outlet from this one.
+    /// What it is to get before anything else.
+    owed: Option<Owed>,
+    /// It asked for this pipeline, and not only for its type.
+    asked: bool,
+    /// It goes once it has what it is owed: the pipeline came back as one of another type.
+    leaving: bool,
+    /// Tells a later join of the same outlet, or a later life of the pipeline, from this one.
     generation: u64,
+}
+
+#[derive(Debug)]
+enum Owed {
+    /// The state, and why.
+    Snapshot(Option<ResetReason>),
+    /// The end of a life that it has not seen all of.
+    Farewell(Arc<Record>),
 }
 
 /// What a join did.
@@ -76,7 +90,17 @@ pub(crate) struct Applied {
 }
 
 /// What continuing a follower did.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) to: Advance,
+    /// How many messages went into its buffer.
+    pub(crate) delivered: u64,
+    /// It got a snapshot because the ring had gone on without it.
+    pub(crate) lagged: bool,
+}
+
+/// Where continuing a follower brought it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advance {
     /// It is at the head again.
     Live,
@@ -84,6 +108,12 @@ pub(crate) enum Advance {
     Behind,
     /// It has left.
     Gone,
+}
+
+impl Advance {
+    fn after(self, delivered: u64) -> Moved {
+        Moved { to: self, delivered, lagged: false }
+    }
 }
 
 /// What there is after a cursor, without looking into the log.
@@ -109,6 +139,7 @@ impl Room {
                 followers: HashMap::new(),
                 snapshots: SnapshotCache::default(),
                 generation: 0,
+                farewell: None,
             }),
             head: watch::Sender::new(0),
             heard: AtomicI64::new(0),
@@ -173,6 +204,7 @@ impl Room {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         let mut applied = Applied::default();
+        inner.farewell = None;
         let state = inner.state.get_or_insert_with(|| {
             let shared = record.event.shared();
             PipelineStatus::opening(
@@ -214,30 +246,69 @@ impl Room {
     /// The pipeline is forgotten: who follows it waits for its next life.
     pub(crate) fn forget(&self) {
         let mut inner = self.inner.lock();
+        let inner = &mut *inner;
         inner.state = None;
+        inner.farewell = inner.ring.last().cloned();
         inner.ring.clear();
         inner.snapshots.forget();
         for follower in inner.followers.values_mut() {
+            // A slice that is under way is of the old life.
+            inner.generation += 1;
+            follower.generation = inner.generation;
             follower.position = 0;
-            // One that was behind has not heard of the end of this life.
-            follower.live = true;
-            follower.owed = None;
+            if !follower.live {
+                // The sweeper brings it the end of this life before anything of the next.
+                follower.owed = inner.farewell.clone().map(Owed::Farewell);
+            }
         }
         self.head.send_replace(0);
     }
 
+    /// The last event of the life that was forgotten, until the next begins.
+    pub(crate) fn farewell(&self) -> Option<Arc<Record>> {
+        self.inner.lock().farewell.clone()
+    }
+
+    /// A new life begins, of a type that these outlets follow: others stay only if they asked for this pipeline.
+    pub(crate) fn keep(&self, following: &HashSet<u64>) {
+        self.inner.lock().followers.retain(|id, follower| {
+            let stays = follower.asked || following.contains(id);
+            follower.leaving = !stays;
+            stays || follower.owed.is_some()
+        });
+    }
+
     /// Joins a subscriber at its cursor, in place of an earlier join of the same outlet.
-    pub(crate) fn join(&self, outlet: Arc<dyn Outlet>, cursor: Option<&Cursor>, now: Timestamp) -> Join {
+    ///
+    /// `asked`: it asked for this pipeline, and not only for its type.
+    pub(crate) fn join(
+        &self,
+        outlet: Arc<dyn Outlet>,
+        asked: bool,
+        cursor: Option<&Cursor>,
+        now: Timestamp,
+    ) -> Join {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         inner.generation += 1;
-        let mut follower =
-            Follower { position: 0, live: false, owed: None, generation: inner.generation, outlet };
+        let earlier = inner.followers.remove(&outlet.id());
+        let asked = asked || earlier.as_ref().is_some_and(|earlier| earlier.asked);
+        let mut follower = Follower {
+            position: 0,
+            live: false,
+            owed: None,
+            asked,
+            leaving: false,
+            generation: inner.generation,
+            outlet,
+        };
         let mut answer =
             SubscribedPipeline { pipeline_id: self.id.clone(), recovered: false, replayed: 0, reason: None };
         match plan_join(inner.state.as_ref(), &inner.ring, cursor, self.replay_events) {
             Plan::Hold => {
-                follower.live = true;
+                // What is in its buffer may be of a life of which it has yet to hear the end.
+                follower.owed = earlier.and_then(|earlier| earlier.owed);
+                follower.live = follower.owed.is_none();
                 answer.recovered = cursor.is_none();
                 answer.reason = cursor.is_some().then_some(ResetReason::UnknownPipeline);
             }
@@ -249,11 +320,11 @@ impl Room {
             }
             Plan::Snapshot(reason) => {
                 answer.reason.clone_from(&reason);
-                follower.owed = Some(reason);
+                follower.owed = Some(Owed::Snapshot(reason));
             }
         }
         let mut gone = false;
-        if follower.owed.is_some()
+        if matches!(follower.owed, Some(Owed::Snapshot(_)))
             && let Some(state) = &inner.state
         {
             gone = give_snapshot(&mut follower, state, &mut inner.snapshots, now) == Sent::Gone;
@@ -275,29 +346,48 @@ impl Room {
     }
 
     /// Continues a follower that is behind, from the ring, by at most one slice. The emits are outside the lock.
-    pub(crate) fn advance(&self, outlet: u64, now: Timestamp) -> (Advance, u64) {
+    pub(crate) fn advance(&self, outlet: u64, now: Timestamp) -> Moved {
         let (out, slice, generation, reference) = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
-            let Some(follower) = inner.followers.get_mut(&outlet) else { return (Advance::Gone, 0) };
-            let Some(state) = &inner.state else { return (Advance::Live, 0) };
+            let Some(follower) = inner.followers.get_mut(&outlet) else { return Advance::Gone.after(0) };
             if follower.live {
-                return (Advance::Live, 0);
+                return Advance::Live.after(0);
             }
+            if let Some(Owed::Farewell(record)) = &follower.owed {
+                match follower.outlet.emit(&record.name, &record.payload) {
+                    Sent::Buffered if !follower.leaving => {
+                        follower.owed = None;
+                        follower.live = inner.state.is_none();
+                        let to = if follower.live { Advance::Live } else { Advance::Behind };
+                        return to.after(1);
+                    }
+                    Sent::Full => return Advance::Behind.after(0),
+                    Sent::Buffered | Sent::Gone => {
+                        inner.followers.remove(&outlet);
+                        return Advance::Gone.after(0);
+                    }
+                }
+            }
+            let Some(state) = &inner.state else {
+                follower.live = true;
+                return Advance::Live.after(0);
+            };
             if follower.owed.is_none() && follower.position == state.seq {
                 follower.live = true;
-                return (Advance::Live, 0);
+                return Advance::Live.after(0);
             }
             if follower.owed.is_none() && inner.ring.after(follower.position, 0).is_none() {
-                follower.owed = Some(Some(ResetReason::Lagged));
+                follower.owed = Some(Owed::Snapshot(Some(ResetReason::Lagged)));
             }
-            if follower.owed.is_some() {
+            if let Some(Owed::Snapshot(reason)) = &follower.owed {
+                let lagged = *reason == Some(ResetReason::Lagged);
                 return match give_snapshot(follower, state, &mut inner.snapshots, now) {
-                    Sent::Buffered => (Advance::Live, 1),
-                    Sent::Full => (Advance::Behind, 0),
+                    Sent::Buffered => Moved { to: Advance::Live, delivered: 1, lagged },
+                    Sent::Full => Advance::Behind.after(0),
                     Sent::Gone => {
                         inner.followers.remove(&outlet);
-                        (Advance::Gone, 0)
+                        Advance::Gone.after(0)
                     }
                 };
             }
@@ -327,18 +417,18 @@ impl Room {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         let head = inner.state.as_ref().map_or(0, |state| state.seq);
-        let Some(follower) = inner.followers.get_mut(&outlet) else { return (Advance::Gone, count) };
+        let Some(follower) = inner.followers.get_mut(&outlet) else { return Advance::Gone.after(count) };
         if follower.generation != generation || head == 0 {
             // Joined anew, or forgotten, while this slice was under way; what it sent is ignored by the apply rule.
-            return (Advance::Behind, count);
+            return Advance::Behind.after(count);
         }
         if last == Sent::Gone {
             inner.followers.remove(&outlet);
-            return (Advance::Gone, count);
+            return Advance::Gone.after(count);
         }
         follower.position = reached.unwrap_or(follower.position);
         follower.live = follower.position == head;
-        (if follower.live { Advance::Live } else { Advance::Behind }, count)
+        (if follower.live { Advance::Live } else { Advance::Behind }).after(count)
     }
 
     /// What there is after a cursor.
@@ -430,7 +520,10 @@ fn give_snapshot(
     snapshots: &mut SnapshotCache,
     now: Timestamp,
 ) -> Sent {
-    let reason = follower.owed.clone().flatten();
+    let reason = match &follower.owed {
+        Some(Owed::Snapshot(reason)) => reason.clone(),
+        _ => None,
+    };
     let payload = snapshots.get(state, follower.outlet.dialect(), reason.as_ref(), now);
     let sent = follower.outlet.emit("pipeline:status", &payload);
     if sent == Sent::Buffered {

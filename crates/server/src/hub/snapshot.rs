@@ -15,7 +15,8 @@ use crate::log::Record;
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotCache {
     native: Option<Arc<RawValue>>,
-    reference: Option<Arc<RawValue>>,
+    /// Also when it was made: it counts seconds down.
+    reference: Option<(Timestamp, Arc<RawValue>)>,
 }
 
 impl SnapshotCache {
@@ -32,11 +33,14 @@ impl SnapshotCache {
         reason: Option<&ResetReason>,
         now: Timestamp,
     ) -> Arc<RawValue> {
-        let slot = match dialect {
-            Dialect::Native => &mut self.native,
-            Dialect::Reference => &mut self.reference,
+        let make = || Arc::from(serialize(state, dialect, now));
+        let whole = match dialect {
+            Dialect::Native => self.native.get_or_insert_with(make).clone(),
+            Dialect::Reference => {
+                let fresh = self.reference.take().filter(|(at, _)| now.millis_since(*at) < 1_000);
+                self.reference.insert(fresh.unwrap_or_else(|| (now, make()))).1.clone()
+            }
         };
-        let whole = slot.get_or_insert_with(|| Arc::from(serialize(state, dialect, now))).clone();
         match reason {
             Some(reason) => Arc::from(splice(&whole, "reason", &format!("\"{reason}\""))),
             None => whole,

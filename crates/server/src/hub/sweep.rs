@@ -1,10 +1,12 @@
 //! The sweeper: continues followers whose buffers were full, a slice each in turn, so that a slow one delays no other.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use ragpulse_protocol::PipelineId;
 use tokio::sync::Notify;
 
 use super::Inner;
@@ -16,15 +18,22 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The followers that are behind.
 #[derive(Default)]
 pub(crate) struct Paused {
-    behind: Mutex<Vec<(Arc<Room>, u64)>>,
+    /// Each once, however often it joins: who joins again and again without reading costs no more than others.
+    behind: Mutex<HashMap<(PipelineId, u64), Arc<Room>>>,
     woken: Notify,
 }
 
 impl Paused {
     /// Has a follower continued soon.
     pub(crate) fn add(&self, room: &Arc<Room>, outlet: u64) {
-        self.behind.lock().push((room.clone(), outlet));
+        self.behind.lock().insert((room.id.clone(), outlet), room.clone());
         self.woken.notify_one();
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.behind.lock().len()
     }
 }
 
@@ -41,18 +50,19 @@ pub(super) async fn run(hub: Arc<Inner>) {
         let now = hub.clock.now();
         let mut still = Vec::new();
         let mut progressed = false;
-        for (number, (room, outlet)) in behind.into_iter().enumerate() {
-            let (advance, count) = room.advance(outlet, now);
-            hub.counters.delivered.fetch_add(count, Ordering::Relaxed);
-            progressed |= count > 0;
-            if advance == Advance::Behind {
-                still.push((room, outlet));
+        for (number, (key, room)) in behind.into_iter().enumerate() {
+            let moved = room.advance(key.1, now);
+            hub.counters.delivered.fetch_add(moved.delivered, Ordering::Relaxed);
+            hub.counters.lagged.fetch_add(u64::from(moved.lagged), Ordering::Relaxed);
+            progressed |= moved.delivered > 0;
+            if moved.to == Advance::Behind {
+                still.push((key, room));
             }
             if number % 16 == 15 {
                 tokio::task::yield_now().await;
             }
         }
-        hub.sweeper.behind.lock().append(&mut still);
+        hub.sweeper.behind.lock().extend(still);
         if progressed {
             tokio::task::yield_now().await;
         } else {

@@ -41,10 +41,11 @@ async fn apply(hub: &Arc<Inner>, pipeline: &PipelineId, records: Vec<Arc<Record>
             let kind = record.event.shared().pipeline_type.clone();
             hub.registry.reveal(&kind, |outlets| {
                 let now = hub.clock.now();
+                room.keep(&outlets.iter().map(|outlet| outlet.id()).collect());
                 for outlet in
                     outlets.into_iter().filter(|outlet| outlet.may_view(pipeline) && !room.has(outlet.id()))
                 {
-                    room.join(outlet, None, now);
+                    room.join(outlet, false, None, now);
                 }
                 apply_one(hub, &room, record);
             });

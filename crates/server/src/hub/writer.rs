@@ -106,6 +106,7 @@ impl Writer {
         let Some(desk) = self.desks.get_mut(&pipeline) else { return Err(unknown_pipeline(&pipeline)) };
 
         let config = &self.hub.config;
+        let lease = desk.leases.of(reporter.as_ref());
         let heard = desk.leases.hear(
             reporter.as_ref(),
             None,
@@ -125,6 +126,7 @@ impl Writer {
         let plan = match plan {
             Ok(plan) => plan,
             Err(problem) => {
+                desk.leases.put_back(reporter.as_ref(), lease);
                 self.drop_unborn(&pipeline);
                 return Err(problem);
             }
@@ -144,7 +146,8 @@ impl Writer {
                 Ok(appended) => Some(appended),
                 Err(error) => {
                     if let Some(desk) = self.desks.get_mut(&pipeline) {
-                        desk.undo(undo, received_at);
+                        desk.undo(undo);
+                        desk.leases.put_back(reporter.as_ref(), lease);
                     }
                     self.drop_unborn(&pipeline);
                     return Err(store_unavailable(&error));
@@ -157,6 +160,10 @@ impl Writer {
         };
         let Some(desk) = self.desks.get_mut(&pipeline) else { return Err(unknown_pipeline(&pipeline)) };
         desk.last = Some((appended.epoch.clone(), appended.seq));
+        if !desk.online {
+            // Who spoke only to say again that it left is not there.
+            desk.leases.clear();
+        }
         let (mut accepted, mut repeated) = (0, duplicates);
         for (place, own) in appended.places.iter().zip(&own) {
             match (place, own) {

@@ -11,9 +11,14 @@ use serde_json::Value;
 use super::fill;
 use crate::config::HubLimits;
 
+/// The largest value of a key of `status:update`: as many as a state holds have to fit into a snapshot.
+const CHANGE_BYTES: usize = 4_096;
+
 /// An event that may be appended.
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
+    /// Its place in the batch as it was sent.
+    pub(crate) index: usize,
     pub(crate) name: Arc<str>,
     pub(crate) event_id: Option<String>,
     pub(crate) timestamp: Timestamp,
@@ -94,10 +99,12 @@ pub(crate) fn admit_all(
         .into_iter()
         .enumerate()
         .map(|(index, event)| {
-            admit(event, pipeline, now, limits).map_err(|mut problem| {
+            let mut admitted = admit(event, pipeline, now, limits).map_err(|mut problem| {
                 problem.detail = format!("Event {index}: {}", problem.detail);
                 problem.at_index(index)
-            })
+            })?;
+            admitted.index = index;
+            Ok(admitted)
         })
         .collect()
 }
@@ -118,6 +125,7 @@ fn admit(
 
     if name == HEARTBEAT {
         return Ok(Admitted {
+            index: 0,
             name: HEARTBEAT.into(),
             event_id: None,
             timestamp,
@@ -138,7 +146,7 @@ fn admit(
             format!("An event holds at most {} bytes, and this one has {}.", limits.event_bytes, body.len());
         return Err(Problem::new(Code::InvalidEvent, message).at_field("data"));
     }
-    Ok(Admitted { name: name.into(), event_id, timestamp, body, pipeline_type, kind })
+    Ok(Admitted { index: 0, name: name.into(), event_id, timestamp, body, pipeline_type, kind })
 }
 
 /// Takes the shared fields out of an event's own: some may be repeated, some only the hub may set.
@@ -185,6 +193,10 @@ fn decode<T: serde::de::DeserializeOwned>(value: Value, at: &str) -> Result<T, P
 fn decode_report(name: &str, data: Object) -> Result<Report, Problem> {
     if name.len() > 128 {
         return Err(invalid("event", "the name of an event has at most 128 characters"));
+    }
+    // A name becomes a line of a stream of server-sent events.
+    if name.chars().any(char::is_control) {
+        return Err(invalid("event", "the name of an event has no line breaks or other control characters"));
     }
     let mut track = serde_path_to_error::Track::new();
     let decoded = {
@@ -277,6 +289,10 @@ fn check(report: &Report, pipeline_type: Option<&PipelineType>) -> Result<(), Pr
         Report::StatusUpdate(report) => {
             for (key, value) in &report.changes {
                 let field = format!("data.changes.{key}");
+                text("data.changes", Some(key), 128)?;
+                if value.to_string().len() > CHANGE_BYTES {
+                    return Err(invalid(&field, &format!("holds at most {CHANGE_BYTES} bytes")));
+                }
                 if is_reserved_key(key) {
                     let message = format!(
                         "`{field}`: the hub counts this itself. Put a figure of your own under `reported`."

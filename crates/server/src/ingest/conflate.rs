@@ -27,8 +27,9 @@ pub(crate) struct Conflator<T> {
     due: BTreeSet<(i64, String)>,
 }
 
-#[derive(Debug)]
-struct Slot<T> {
+/// What is known of the progress of one file.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot<T> {
     stage: Option<String>,
     sent_at: i64,
     held: Option<(i64, T)>,
@@ -74,6 +75,35 @@ impl<T> Conflator<T> {
         if let Some((due, _)) = self.files.remove(id).and_then(|slot| slot.held) {
             self.due.remove(&(due, id.to_owned()));
         }
+    }
+
+    /// What may still go at once in this pipeline, to be [put back](Self::put_rate_back).
+    pub(crate) fn rate(&self) -> (f64, i64) {
+        (self.tokens, self.filled_at)
+    }
+
+    /// Puts the rate back as it was: what counted against it was not taken.
+    pub(crate) fn put_rate_back(&mut self, (tokens, filled_at): (f64, i64)) {
+        self.tokens = tokens;
+        self.filled_at = filled_at;
+    }
+
+    /// What is known of a file, to be [put back](Self::put_back).
+    pub(crate) fn slot(&self, id: &str) -> Option<Slot<T>>
+    where
+        T: Clone,
+    {
+        self.files.get(id).cloned()
+    }
+
+    /// Puts a file back as it was: what was offered of it was not taken.
+    pub(crate) fn put_back(&mut self, id: String, slot: Option<Slot<T>>) {
+        self.cancel(&id);
+        let Some(slot) = slot else { return };
+        if let Some((due, _)) = &slot.held {
+            self.due.insert((*due, id.clone()));
+        }
+        self.files.insert(id, slot);
     }
 
     /// What was held back and may go now, the longest waiting first.

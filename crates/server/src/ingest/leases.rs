@@ -10,8 +10,9 @@ pub(crate) struct Leases {
     reporters: HashMap<Option<ReporterId>, Lease>,
 }
 
+/// When one reporter was heard, and for how long that counts.
 #[derive(Debug, Clone, Copy)]
-struct Lease {
+pub(crate) struct Lease {
     heard: Timestamp,
     seconds: u32,
 }
@@ -48,6 +49,24 @@ impl Leases {
         }
         self.reporters.insert(key, Lease { heard: now, seconds: seconds.unwrap_or(default) });
         Heard::New
+    }
+
+    /// A reporter's lease as it stands, to be [put back](Self::put_back).
+    pub(crate) fn of(&self, reporter: Option<&ReporterId>) -> Option<Lease> {
+        self.reporters.get(&reporter.cloned()).copied()
+    }
+
+    /// Puts a reporter's lease back as it was: what it sent was not taken.
+    pub(crate) fn put_back(&mut self, reporter: Option<&ReporterId>, lease: Option<Lease>) {
+        match lease {
+            Some(lease) => self.reporters.insert(reporter.cloned(), lease),
+            None => self.reporters.remove(&reporter.cloned()),
+        };
+    }
+
+    /// Nobody reports: the pipeline is offline.
+    pub(crate) fn clear(&mut self) {
+        self.reporters.clear();
     }
 
     /// A reporter leaves.

@@ -37,6 +37,7 @@ pub struct MemoryLog {
 struct Pipeline {
     state: PipelineStatus,
     records: VecDeque<Arc<Record>>,
+    bytes: usize,
     ids: Ids,
 }
 
@@ -100,6 +101,7 @@ impl MemoryLog {
                 file_limits,
             ),
             records: VecDeque::new(),
+            bytes: 0,
             ids: Ids::default(),
         });
         let epoch = pipeline.state.epoch.clone();
@@ -125,9 +127,11 @@ impl MemoryLog {
             // Anomalies are told by the room that subscribers look into.
             let _ = apply(&mut pipeline.state, &record.event);
             let record = Arc::new(record);
+            pipeline.bytes += record.size();
             pipeline.records.push_back(record.clone());
-            if pipeline.records.len() > self.limits.log_events {
-                pipeline.records.pop_front();
+            while pipeline.records.len() > self.limits.log_events || pipeline.bytes > self.limits.log_bytes {
+                let Some(oldest) = pipeline.records.pop_front() else { break };
+                pipeline.bytes -= oldest.size();
             }
             places.push(Some(seq));
             placed.push(record);

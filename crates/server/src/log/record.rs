@@ -49,6 +49,11 @@ impl Record {
         self.payload.get().len() + self.name.len()
     }
 
+    /// Whether it comes after a cursor in the same epoch.
+    pub fn follows(&self, cursor: &Cursor) -> bool {
+        self.seq > cursor.seq && *self.event.shared().epoch == cursor.epoch
+    }
+
     /// The position right after it.
     pub fn cursor(&self) -> Cursor {
         self.event.shared().cursor()

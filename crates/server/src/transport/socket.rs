@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ragpulse_protocol::{Code, PipelineType, Problem};
+use ragpulse_protocol::{PipelineType, Problem};
 use serde_json::Value;
 use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, TryData};
@@ -98,10 +98,7 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
             if let Some(kind) = &implicit {
                 let _ = commands::follow_type(&peers, &peer, kind, None);
             }
-            // It may have gone before this ran; then nobody else will clear up.
-            if !socket.connected() {
-                peers.remove(&socket);
-            }
+            peers.let_go_if_left(&peer);
             async {}
         }
     };
@@ -112,10 +109,9 @@ fn ingest_namespace(io: &SocketIo, peers: &Arc<Peers>) {
     let admit = {
         let peers = peers.clone();
         move |socket: SocketRef, TryData(auth): TryData<Value>| {
-            let admitted = admit(&peers, &socket, auth.ok().as_ref());
-            if admitted.is_ok() {
-                ingest::register(&socket, peers.hub());
-            }
+            let admitted = admit(&peers, &socket, auth.ok().as_ref())
+                .and_then(|()| peers.hub().place().map_err(Refused))
+                .map(|place| ingest::register(&socket, peers.hub(), place));
             async move { admitted }
         }
     };
@@ -130,10 +126,7 @@ fn admit(peers: &Arc<Peers>, socket: &SocketRef, auth: Option<&Value>) -> Result
     }
     let open = hub.0.counters.connections.load(Ordering::Relaxed);
     if open >= hub.0.config.limits.connections as u64 {
-        return Err(Refused(Problem::new(
-            Code::LimitExceeded,
-            "This hub has as many connections as it may. Come back later.",
-        )));
+        return Err(Refused(crate::hub::full()));
     }
     let token = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str);
     let who: Principal = hub.0.authoriser.authenticate(token).map_err(Refused)?;

@@ -1,9 +1,14 @@
 //! A hub on a free port of the loopback address, and shorthand for talking to it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod follow;
+pub mod socket;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ragpulse_protocol::Timestamp;
+use ragpulse_server::clock::ManualClock;
 use ragpulse_server::{Config, Hub, HubBuilder};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -26,6 +31,14 @@ impl TestHub {
         let mut config = Config::default();
         change(&mut config);
         Self::with(Hub::builder().config(config)).await
+    }
+
+    /// A hub whose time stands until the test moves it.
+    pub async fn timed(change: impl FnOnce(&mut Config)) -> (Self, ManualClock) {
+        let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
+        let mut config = Config::default();
+        change(&mut config);
+        (Self::with(Hub::builder().config(config).clock(clock.clone())).await, clock)
     }
 
     pub async fn with(builder: HubBuilder) -> Self {
@@ -102,6 +115,20 @@ impl TestHub {
         body["snapshot"].clone()
     }
 
+    /// The position of a pipeline.
+    pub async fn cursor(&self, pipeline: &str) -> (String, u64) {
+        let state = self.state(pipeline).await;
+        (state["epoch"].as_str().unwrap().to_owned(), state["seq"].as_u64().unwrap())
+    }
+
+    /// Everything that happened in a pipeline, in short: `failed a Interrupted`.
+    pub async fn story(&self, pipeline: &str) -> Vec<String> {
+        let (epoch, _) = self.cursor(pipeline).await;
+        let answer = self.events(pipeline, &epoch, 0).await;
+        let events = answer["events"].as_array().unwrap_or_else(|| panic!("no events in {answer}"));
+        events.iter().map(short).collect()
+    }
+
     /// The events after a cursor.
     pub async fn events(&self, pipeline: &str, epoch: &str, seq: u64) -> Value {
         let path = format!("/api/pipelines/{pipeline}/events?epoch={epoch}&seq={seq}&limit=1000");
@@ -118,6 +145,23 @@ impl TestHub {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("it did not come to that: {}", self.state(pipeline).await);
+    }
+}
+
+fn short(event: &Value) -> String {
+    let (data, name) = (&event["data"], event["event"].as_str().unwrap());
+    let words = [&data["file"]["id"], &data["error"]["type"], &data["reason"]];
+    let words = words.into_iter().filter_map(Value::as_str);
+    let name = name.strip_prefix("file:").or_else(|| name.strip_prefix("pipeline:")).unwrap_or(name);
+    std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Waits until something is so.
+pub async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !so().await {
+        assert!(tokio::time::Instant::now() < deadline, "it did not come to that: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ragpulse_protocol::limits::DEFAULT_LEASE_SECONDS;
 use ragpulse_protocol::{
     Code, Epoch, Liveness, PipelineId, PipelineStatus, PipelineType, Problem, ReporterId, Timestamp,
 };
@@ -14,7 +13,7 @@ use serde_json::json;
 
 use crate::config::{Config, HubLimits};
 use crate::ingest::{
-    Admitted, Conflator, Kind, Leases, Move, Offer, hub_interrupted, hub_offline, hub_online,
+    Admitted, Conflator, Kind, Leases, Move, Offer, Slot, hub_interrupted, hub_offline, hub_online,
 };
 use crate::log::NewRecord;
 
@@ -54,7 +53,9 @@ pub(super) struct Plan {
 pub(super) struct Undo {
     online: Option<bool>,
     files: Vec<(String, Option<OpenFile>)>,
-    left: Vec<Option<ReporterId>>,
+    lease_seconds: Option<Option<u32>>,
+    rate: Option<(f64, i64)>,
+    slots: Vec<(String, Option<Slot<NewRecord>>)>,
 }
 
 /// The desk of a pipeline that the log knew when the hub started. Its leases begin anew.
@@ -104,10 +105,10 @@ impl Desk {
             conflated: 0,
             undo: Undo::default(),
         };
-        for (index, event) in events.into_iter().enumerate() {
+        for event in events {
             if let Err(problem) = self.check(pipeline, &event, limits) {
-                self.undo(plan.undo, now);
-                return Err(problem.at_index(index));
+                self.undo(plan.undo);
+                return Err(problem.at_index(event.index));
             }
             self.plan_one(reporter, event, now, &mut plan);
         }
@@ -151,6 +152,7 @@ impl Desk {
             Kind::Heartbeat => plan.conflated += 1,
             Kind::Online { lease_seconds } => {
                 if lease_seconds.is_some() {
+                    plan.undo.lease_seconds.get_or_insert(self.lease_seconds);
                     self.lease_seconds = lease_seconds;
                     self.leases.hear(reporter, lease_seconds, 0, usize::MAX, now);
                 }
@@ -160,18 +162,18 @@ impl Desk {
             Kind::Offline if self.leases.has_others(reporter) => {
                 // Others still report, so the pipeline stays; only this reporter's work ends.
                 self.interrupt(plan, now, |file| file.processing && file.reporter.as_ref() == reporter);
-                self.leave(reporter, plan);
+                self.leases.leave(reporter);
                 plan.conflated += 1;
                 plan.remember.extend(event.event_id);
             }
             Kind::Offline => {
                 self.interrupt(plan, now, |_| true);
-                self.leave(reporter, plan);
+                self.leases.leave(reporter);
                 self.set_online(false, plan);
                 plan.reporters(record(event, reporter, now));
             }
             Kind::File { id, name, moved } => {
-                self.conflator.cancel(&id);
+                self.cancel_progress(&id, plan);
                 let file = match moved {
                     Move::End => None,
                     Move::Queue | Move::Process => Some(OpenFile {
@@ -199,11 +201,17 @@ impl Desk {
     ) {
         let event_id = event.event_id.take();
         // Progress of a file that has ended is superseded by its end.
-        if !self.open.contains_key(id) {
+        let Some(file) = self.open.get(id) else {
             plan.conflated += 1;
             plan.remember.extend(event_id);
             return;
+        };
+        if file.reporter.as_ref() != reporter {
+            // Who tells of its progress works on it now, and answers for it.
+            let file = OpenFile { reporter: reporter.cloned(), ..file.clone() };
+            self.set_file(id.to_owned(), Some(file), plan);
         }
+        self.note_progress(id, plan);
         match self.conflator.offer(id, stage, record(event, reporter, now), now.as_millis()) {
             Offer::Now(mut record) => {
                 record.event_id = event_id;
@@ -220,7 +228,7 @@ impl Desk {
     fn interrupt(&mut self, plan: &mut Plan, now: Timestamp, which: impl Fn(&OpenFile) -> bool) {
         for (id, name) in self.which(which) {
             plan.hubs_own(hub_interrupted(&id, &name, false, now));
-            self.conflator.cancel(&id);
+            self.cancel_progress(&id, plan);
             self.set_file(id, None, plan);
         }
     }
@@ -283,22 +291,33 @@ impl Desk {
         plan.undo.files.push((id, before));
     }
 
-    fn leave(&mut self, reporter: Option<&ReporterId>, plan: &mut Plan) {
-        self.leases.leave(reporter);
-        plan.undo.left.push(reporter.cloned());
+    fn cancel_progress(&mut self, id: &str, plan: &mut Plan) {
+        self.note_progress(id, plan);
+        self.conflator.cancel(id);
     }
 
-    /// Takes back what a plan changed; who had left is heard again, having just spoken. Held progress that it cancelled stays cancelled: it only counts while it is new.
-    pub(super) fn undo(&mut self, undo: Undo, now: Timestamp) {
-        for reporter in &undo.left {
-            let lease = self.lease_seconds;
-            self.leases.hear(reporter.as_ref(), lease, DEFAULT_LEASE_SECONDS, usize::MAX, now);
-        }
+    /// Notes what is held back of a file before it changes.
+    fn note_progress(&self, id: &str, plan: &mut Plan) {
+        plan.undo.rate.get_or_insert_with(|| self.conflator.rate());
+        plan.undo.slots.push((id.to_owned(), self.conflator.slot(id)));
+    }
+
+    /// Takes back what a plan changed, all but the lease of its reporter, which the caller had before.
+    pub(super) fn undo(&mut self, undo: Undo) {
         for (id, before) in undo.files.into_iter().rev() {
             match before {
                 Some(file) => self.open.insert(id, file),
                 None => self.open.remove(&id),
             };
+        }
+        for (id, before) in undo.slots.into_iter().rev() {
+            self.conflator.put_back(id, before);
+        }
+        if let Some(rate) = undo.rate {
+            self.conflator.put_rate_back(rate);
+        }
+        if let Some(lease_seconds) = undo.lease_seconds {
+            self.lease_seconds = lease_seconds;
         }
         if let Some(online) = undo.online {
             self.online = online;

@@ -13,7 +13,7 @@ use ragpulse_protocol::{Code, Cursor, Epoch, PipelineId, Problem};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::extract::{Params, Pipeline, Place, Refusal, Who};
+use super::extract::{Params, Pipeline, Refusal, Who};
 use crate::auth::{Act, forbidden};
 use crate::hub::{Found, Hub};
 use crate::log::Record;
@@ -43,7 +43,7 @@ pub(super) async fn poll(
             .into());
     }
     let limit = limit.min(MAX_PAGE) as usize;
-    let place = Place::take(&hub)?;
+    let place = hub.place()?;
     let answer = answer(&hub, &pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
     drop(place);
     answer

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::atomic::Ordering;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::response::{IntoResponse, Response};
@@ -88,30 +87,5 @@ impl Params {
                 })
             })
             .transpose()
-    }
-}
-
-/// Holds a place among the hub's connections for a request that stays.
-pub(super) struct Place(Hub);
-
-impl Place {
-    pub(super) fn take(hub: &Hub) -> Result<Self, Refusal> {
-        let connections = &hub.0.counters.connections;
-        let most = hub.0.config.limits.connections as u64;
-        if connections.fetch_add(1, Ordering::Relaxed) >= most {
-            connections.fetch_sub(1, Ordering::Relaxed);
-            let problem = Problem::new(
-                Code::LimitExceeded,
-                "This hub has as many connections as it may. Come back later.",
-            );
-            return Err(Refusal(problem));
-        }
-        Ok(Self(hub.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

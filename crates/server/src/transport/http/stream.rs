@@ -14,9 +14,10 @@ use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{Code, Cursor, Problem};
 use tokio::sync::watch;
 
-use super::extract::{Params, Pipeline, Place, Refusal, Who};
+use super::extract::{Params, Pipeline, Refusal, Who};
 use crate::auth::{Act, forbidden};
-use crate::hub::{Found, Hub, Room};
+use crate::hub::{Found, Hub, Place, Room};
+use crate::log::Record;
 
 /// How many events are read at once.
 const PAGE: usize = 256;
@@ -37,7 +38,7 @@ pub(super) async fn stream(
         .map(str::parse::<Cursor>)
         .transpose()
         .map_err(|error| Problem::new(Code::InvalidCursor, format!("Last-Event-ID: {error}.")))?;
-    let place = Place::take(&hub)?;
+    let place = hub.place()?;
     let room = hub.0.registry.get_or_hold(&pipeline)?;
     let reader = Reader {
         head: room.head(),
@@ -86,7 +87,7 @@ impl Reader {
                 Err(problem) => {
                     self.over = true;
                     let data = serde_json::to_string(&problem).unwrap_or_default();
-                    return Some(Event::default().event("error").data(data));
+                    return Some(Event::default().event("problem").data(data));
                 }
             };
             if !self.take(found) {
@@ -103,15 +104,20 @@ impl Reader {
         match found {
             Found::Unknown => {
                 // Forgotten, or not there yet: the next life begins with its first event.
-                self.cursor = None;
-                false
+                let cursor = self.cursor.take();
+                let last = self.room.farewell();
+                match last.filter(|last| cursor.is_some_and(|cursor| last.follows(&cursor))) {
+                    Some(last) => {
+                        self.waiting.push_back(event(&last));
+                        true
+                    }
+                    None => false,
+                }
             }
             Found::Events { records, .. } => {
                 for record in &records {
-                    let cursor = record.cursor();
-                    let event = Event::default().id(cursor.to_string()).event(&*record.name);
-                    self.waiting.push_back(event.data(record.payload.get()));
-                    self.cursor = Some(cursor);
+                    self.waiting.push_back(event(record));
+                    self.cursor = Some(record.cursor());
                 }
                 !records.is_empty()
             }
@@ -126,4 +132,8 @@ impl Reader {
             }
         }
     }
+}
+
+fn event(record: &Record) -> Event {
+    Event::default().id(record.cursor().to_string()).event(&*record.name).data(record.payload.get())
 }

@@ -33,6 +33,7 @@ pub(super) fn register(
     socket.on("subscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
         let reply = parse(data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
+        of.let_go_if_left(&peer);
         let _ = ack.send(&SubscribeReply::from(reply));
         async {}
     });
@@ -40,6 +41,7 @@ pub(super) fn register(
     socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
         let reply = parse(data, &of).map(|request| unsubscribe(&of, &peer, request));
+        of.let_go_if_left(&peer);
         let _ = ack.send(&UnsubscribeReply::from(reply));
         async {}
     });
@@ -61,6 +63,7 @@ pub(super) fn register(
     socket.on("auth:refresh", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
         let reply = parse(data, &of).and_then(|request| refresh(&of, &peer, &request));
+        of.let_go_if_left(&peer);
         let _ = ack.send(&AuthRefreshReply::from(reply));
         async {}
     });
@@ -117,11 +120,17 @@ fn subscribe(
     ids.extend(request.pipeline_id);
     ids.sort_unstable();
     ids.dedup();
-    let kind = request.pipeline_type;
-    // In a reference namespace the subscription to its type stands since the connection.
-    if ids.is_empty() && implicit.is_some() && (kind.is_none() || kind.as_ref() == implicit) {
-        let pipelines = peer.follows.lock().pipelines.iter().map(|id| answer(id, true, None)).collect();
-        return Ok(SubscribeAck { pipelines });
+    let mut kind = request.pipeline_type;
+    if let Some(own) = implicit.filter(|own| ids.is_empty() && kind.as_ref().is_none_or(|kind| kind == *own))
+    {
+        // In a reference namespace the subscription to its type stands since the connection, until it is ended.
+        if request.cursors.is_none() && peer.follows.lock().types.contains(own) {
+            let rooms = hub.0.registry.followed_by(peer.id());
+            return Ok(SubscribeAck {
+                pipelines: rooms.iter().map(|room| answer(&room.id, true, None)).collect(),
+            });
+        }
+        kind = Some(own.clone());
     }
     if ids.is_empty() && kind.is_none() {
         return Err(Problem::new(
@@ -132,7 +141,8 @@ fn subscribe(
     if let Some(id) = ids.iter().find(|id| !peer.may_view(id)) {
         return Err(forbidden(id));
     }
-    if peer.follows.lock().len() + ids.len() > hub.0.config.limits.subscriptions {
+    let more = peer.follows.lock().more(&ids, kind.as_ref());
+    if more > 0 && peer.follows.lock().len() + more > hub.0.config.limits.subscriptions {
         return Err(Problem::new(
             Code::LimitExceeded,
             format!("A socket has at most {} subscriptions.", hub.0.config.limits.subscriptions),
@@ -143,7 +153,7 @@ fn subscribe(
         ids.iter().map(|id| hub.0.registry.get_or_hold(id)).collect::<Result<_, _>>()?;
     let cursors = request.cursors.unwrap_or_default();
     let mut pipelines: Vec<SubscribedPipeline> =
-        rooms.iter().map(|room| join(peers, peer, room, cursors.get(&room.id))).collect();
+        rooms.iter().map(|room| join(peers, peer, room, true, cursors.get(&room.id))).collect();
     if let Some(kind) = &kind {
         pipelines.extend(follow_type(peers, peer, kind, Some(&cursors)));
         for id in cursors.keys() {
@@ -161,9 +171,15 @@ fn answer(id: &PipelineId, recovered: bool, reason: Option<ResetReason>) -> Subs
     SubscribedPipeline { pipeline_id: id.clone(), recovered, replayed: 0, reason }
 }
 
-fn join(peers: &Peers, peer: &Arc<Peer>, room: &Arc<Room>, cursor: Option<&Cursor>) -> SubscribedPipeline {
+fn join(
+    peers: &Peers,
+    peer: &Arc<Peer>,
+    room: &Arc<Room>,
+    asked: bool,
+    cursor: Option<&Cursor>,
+) -> SubscribedPipeline {
     let hub = peers.hub();
-    let joined = room.join(peer.clone(), cursor, hub.0.clock.now());
+    let joined = room.join(peer.clone(), asked, cursor, hub.0.clock.now());
     peer.follows.lock().pipelines.insert(room.id.clone());
     if joined.paused {
         hub.continue_soon(room, peer.id());
@@ -186,7 +202,7 @@ pub(super) fn follow_type(
         .follow_type(kind, peer.clone())
         .iter()
         .filter(|room| peer.may_view(&room.id))
-        .map(|room| join(peers, peer, room, cursors.and_then(|cursors| cursors.get(&room.id))))
+        .map(|room| join(peers, peer, room, false, cursors.and_then(|cursors| cursors.get(&room.id))))
         .collect()
 }
 
@@ -205,12 +221,13 @@ fn unsubscribe(peers: &Peers, peer: &Arc<Peer>, request: UnsubscribeRequest) -> 
         peer.follows.lock().types.remove(kind);
     }
     for room in registry.known() {
-        if everything || room.pipeline_type().is_some_and(|kind| types.contains(&kind)) {
+        if room.pipeline_type().is_some_and(|kind| types.contains(&kind)) {
             ids.push(room.id.clone());
         }
     }
     if everything {
         ids.extend(peer.follows.lock().pipelines.iter().cloned());
+        ids.extend(registry.followed_by(peer.id()).iter().map(|room| room.id.clone()));
     }
     ids.sort_unstable();
     ids.dedup();
@@ -224,8 +241,10 @@ fn unsubscribe(peers: &Peers, peer: &Arc<Peer>, request: UnsubscribeRequest) -> 
 fn refresh(peers: &Peers, peer: &Arc<Peer>, request: &AuthRefresh) -> Result<Done, Problem> {
     let hub = peers.hub();
     let who = hub.0.authoriser.authenticate(Some(&request.token))?;
-    for room in hub.0.registry.known() {
-        if room.has(peer.id()) && !hub.0.authoriser.allows(&who, Act::View, &room.id) {
+    // From here on nothing new is followed by the old right; what is followed is looked through, held ids too.
+    peer.socket.extensions.insert(Who(Arc::new(who.clone())));
+    for room in hub.0.registry.followed_by(peer.id()) {
+        if !hub.0.authoriser.allows(&who, Act::View, &room.id) {
             room.leave(peer.id());
             peer.follows.lock().pipelines.remove(&room.id);
             let ended = SubscriptionEnded { pipeline_id: room.id.clone(), code: Code::Forbidden };
@@ -234,7 +253,6 @@ fn refresh(peers: &Peers, peer: &Arc<Peer>, request: &AuthRefresh) -> Result<Don
             }
         }
     }
-    peer.socket.extensions.insert(Who(Arc::new(who)));
     Ok(Done::default())
 }
 

@@ -1,5 +1,7 @@
 //! Reporters over Socket.IO: `publish` in namespace `/ingest`, one at a time and in order for each socket.
 
+use std::sync::Arc;
+
 use ragpulse_protocol::command::PublishReply;
 use ragpulse_protocol::{Code, PipelineId, Problem, ReporterId};
 use serde_json::Value;
@@ -10,7 +12,8 @@ use tokio::sync::mpsc;
 
 use super::commands::to_value;
 use super::peer::Who;
-use crate::hub::Hub;
+use crate::auth::Principal;
+use crate::hub::{Hub, Place};
 
 /// How many batches of one socket may wait.
 const QUEUE: usize = 64;
@@ -18,11 +21,11 @@ const QUEUE: usize = 64;
 type Batch = (Result<Box<RawValue>, ParserError>, AckSender);
 
 /// Registers `publish`.
-pub(super) fn register(socket: &SocketRef, hub: &Hub) {
+pub(super) fn register(socket: &SocketRef, hub: &Hub, place: Place) {
     let (queue, batches) = mpsc::channel::<Batch>(QUEUE);
     // The queue ends with the socket, which holds its only sender.
     let who = socket.extensions.get::<Who>().map(|who| who.0).unwrap_or_default();
-    tokio::spawn(work(hub.clone(), who, batches));
+    tokio::spawn(work(hub.clone(), who, batches, place));
     socket.on("publish", move |TryData(data): TryData<Box<RawValue>>, ack: AckSender| {
         // In the order they came, and before the handler's future is spawned.
         if let Err(error) = queue.try_send((data, ack)) {
@@ -45,7 +48,7 @@ pub(super) fn register(socket: &SocketRef, hub: &Hub) {
     });
 }
 
-async fn work(hub: Hub, who: std::sync::Arc<crate::auth::Principal>, mut batches: mpsc::Receiver<Batch>) {
+async fn work(hub: Hub, who: Arc<Principal>, mut batches: mpsc::Receiver<Batch>, place: Place) {
     while let Some((data, ack)) = batches.recv().await {
         let reply = match read(data, hub.0.config.limits.body_bytes) {
             Ok((pipeline, reporter, events)) => hub.publish(&who, &pipeline, reporter, events).await,
@@ -53,6 +56,7 @@ async fn work(hub: Hub, who: std::sync::Arc<crate::auth::Principal>, mut batches
         };
         let _ = ack.send(&PublishReply::from(reply));
     }
+    drop(place);
 }
 
 type Request = (PipelineId, Option<ReporterId>, Vec<Value>);

@@ -21,6 +21,10 @@ use crate::hub::{Dialect, Hub, Outlet, Sent};
 #[derive(Clone)]
 pub(super) struct Who(pub(super) Arc<Principal>);
 
+/// Marks a socket that has left its namespace, where a command of it may still be under way.
+#[derive(Clone)]
+struct Left;
+
 /// One socket in one namespace.
 pub(crate) struct Peer {
     id: u64,
@@ -40,6 +44,12 @@ pub(super) struct Follows {
 impl Follows {
     pub(super) fn len(&self) -> usize {
         self.pipelines.len() + self.types.len()
+    }
+
+    /// How many of these it has not subscribed to yet.
+    pub(super) fn more(&self, ids: &[PipelineId], kind: Option<&PipelineType>) -> usize {
+        ids.iter().filter(|id| !self.pipelines.contains(*id)).count()
+            + kind.into_iter().filter(|kind| !self.types.contains(*kind)).count()
     }
 }
 
@@ -105,8 +115,17 @@ impl Peers {
             .clone()
     }
 
+    /// Lets go of a peer that left while a command of it was under way: nobody else will.
+    pub(super) fn let_go_if_left(&self, peer: &Arc<Peer>) {
+        if peer.socket.extensions.get::<Left>().is_some() {
+            self.remove(&peer.socket);
+            self.hub.0.registry.forget_outlet(peer.id);
+        }
+    }
+
     /// A socket is gone.
     pub(super) fn remove(&self, socket: &SocketRef) {
+        socket.extensions.insert(Left);
         let peer = self.peers.lock().remove(&(socket.ns().to_owned(), socket.id));
         if let Some(peer) = peer {
             self.hub.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
@@ -126,7 +145,7 @@ impl Peers {
     }
 
     pub(super) fn clear(&self) {
-        self.peers.lock().clear();
-        self.hub.0.counters.connections.store(0, Ordering::Relaxed);
+        let peers = std::mem::take(&mut *self.peers.lock());
+        self.hub.0.counters.connections.fetch_sub(peers.len() as u64, Ordering::Relaxed);
     }
 }
