@@ -125,6 +125,10 @@ impl Peers {
         }
     }
 
+    pub(super) fn all(&self) -> Vec<Arc<Peer>> {
+        self.peers.lock().values().cloned().collect()
+    }
+
     pub(super) fn clear(&self) {
         self.peers.lock().clear();
         self.hub.0.counters.connections.store(0, Ordering::Relaxed);
