@@ -98,6 +98,10 @@ pub(super) fn parse_within<T: DeserializeOwned>(
     let arguments: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
     let text = arguments.get(1).map_or("{}", |argument| argument.get());
     let text = if text == "null" { "{}" } else { text };
+    if !text.starts_with('{') {
+        // An array would be taken for the fields in their order.
+        return Err(Problem::new(Code::InvalidRequest, "The argument of a command is an object."));
+    }
     let mut reader = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
