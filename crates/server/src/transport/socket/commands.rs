@@ -136,7 +136,11 @@ fn subscribe(
     if let Some(id) = ids.iter().find(|id| !peer.may_view(id)) {
         return Err(forbidden(id));
     }
-    if peer.follows.lock().len() + ids.len() > hub.0.config.limits.subscriptions {
+    let more = {
+        let follows = peer.follows.lock();
+        follows.len() + ids.iter().filter(|id| !follows.pipelines.contains(*id)).count()
+    };
+    if more > hub.0.config.limits.subscriptions {
         return Err(Problem::new(
             Code::LimitExceeded,
             format!("A socket has at most {} subscriptions.", hub.0.config.limits.subscriptions),
