@@ -106,7 +106,7 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
         move |socket: SocketRef| {
             let peer = peers.of(&socket, dialect);
             if let Some(kind) = &implicit {
-                let _ = commands::follow_type(&peers, &peer, kind, None);
+                let _ = commands::follow_own_type(&peers, &peer, kind);
             }
             // It may have gone before this ran; then nobody else will clear up.
             if !socket.connected() {

@@ -122,10 +122,12 @@ fn subscribe(
     ids.sort_unstable();
     ids.dedup();
     let kind = request.pipeline_type;
-    // In a reference namespace the subscription to its type stands since the connection.
-    if ids.is_empty() && implicit.is_some() && (kind.is_none() || kind.as_ref() == implicit) {
-        let pipelines = peer.follows.lock().pipelines.iter().map(|id| answer(id, true, None)).collect();
-        return Ok(SubscribeAck { pipelines });
+    // In a reference namespace the subscription to its type stands since the connection, unless it was ended.
+    if ids.is_empty()
+        && let Some(own) = implicit
+        && kind.as_ref().is_none_or(|kind| kind == own)
+    {
+        return Ok(SubscribeAck { pipelines: follow_own_type(peers, peer, own) });
     }
     if ids.is_empty() && kind.is_none() {
         return Err(Problem::new(
@@ -196,6 +198,23 @@ pub(super) fn follow_type(
         .filter(|room| peer.may_view(&room.id))
         .map(|room| join(peers, peer, room, cursors.and_then(|cursors| cursors.get(&room.id))))
         .collect()
+}
+
+/// Follows the type of a reference namespace. What is followed already goes on as it is.
+pub(super) fn follow_own_type(
+    peers: &Peers,
+    peer: &Arc<Peer>,
+    own: &PipelineType,
+) -> Vec<SubscribedPipeline> {
+    peer.follows.lock().types.insert(own.clone());
+    let rooms = peers.hub().0.registry.follow_type(own, peer.clone());
+    let seen = rooms.iter().filter(|room| peer.may_view(&room.id));
+    seen.map(
+        |room| {
+            if room.has(peer.id()) { answer(&room.id, true, None) } else { join(peers, peer, room, None) }
+        },
+    )
+    .collect()
 }
 
 fn unsubscribe(peers: &Peers, peer: &Arc<Peer>, request: UnsubscribeRequest) -> UnsubscribeAck {
