@@ -7,6 +7,8 @@ import { io } from "./socket.io.esm.min.js";
 import { Session } from "./reducer.js";
 
 const DISCOVER_MS = 10_000;
+/** Somebody who looks at an empty page waits for the first pipeline. */
+const DISCOVER_FIRST_MS = 2_000;
 const PING_MS = { visible: 5_000, hidden: 15_000 };
 const PING_TIMEOUT_MS = 3_000;
 const ACK_TIMEOUT_MS = 10_000;
@@ -301,7 +303,7 @@ export class Hub {
   async #discoverForEver() {
     for (;;) {
       await this.#discover();
-      await pause(DISCOVER_MS);
+      await pause(this.pipelines.size === 0 ? DISCOVER_FIRST_MS : DISCOVER_MS);
     }
   }
 

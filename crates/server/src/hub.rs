@@ -234,10 +234,12 @@ impl Hub {
             };
             let _ = tokio::time::timeout(left() / 4, flushed).await;
         }
-        self.0.registry.broadcast_closing(self.0.config.retry_after_ms);
+        let socket = self.0.socket.lock().take();
+        if let Some(socket) = &socket {
+            socket.tell_closing(self.0.config.retry_after_ms);
+        }
         // A moment for the buffers to drain; a peer that does not read is not waited for.
         tokio::time::sleep(left().min(Duration::from_millis(50))).await;
-        let socket = self.0.socket.lock().take();
         if let Some(socket) = socket {
             if tokio::time::timeout(left(), socket.close()).await.is_err() {
                 tracing::warn!("some peers did not close in time and were left to the listener");

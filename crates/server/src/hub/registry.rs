@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{Code, PipelineId, PipelineType, Problem};
-use serde_json::value::to_raw_value;
 
 use super::outlet::Outlet;
 use super::room::Room;
@@ -132,21 +130,6 @@ impl Registry {
         });
         for room in self.all() {
             room.leave(outlet);
-        }
-    }
-
-    /// Tells each outlet once that the hub closes.
-    pub(crate) fn broadcast_closing(&self, retry_after_ms: u64) {
-        let Ok(payload) = to_raw_value(&HubClosing { retry_after_ms }) else { return };
-        let mut outlets = Outlets::new();
-        for room in self.all() {
-            outlets.extend(room.outlets().into_iter().map(|outlet| (outlet.id(), outlet)));
-        }
-        for followers in self.by_type.lock().values() {
-            outlets.extend(followers.iter().map(|(id, outlet)| (*id, outlet.clone())));
-        }
-        for outlet in outlets.values() {
-            let _ = outlet.emit("hub:closing", &payload);
         }
     }
 

@@ -482,11 +482,6 @@ impl Room {
         });
     }
 
-    /// The outlets that follow.
-    pub(crate) fn outlets(&self) -> Vec<Arc<dyn Outlet>> {
-        self.inner.lock().followers.values().map(|follower| follower.outlet.clone()).collect()
-    }
-
     pub(crate) fn clear_outlets(&self) {
         self.inner.lock().followers.clear();
     }

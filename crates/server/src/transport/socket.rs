@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{PipelineType, Problem};
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
@@ -20,7 +22,7 @@ pub use layer::HubLayer;
 use self::peer::{Peers, Who};
 use crate::auth::Principal;
 use crate::doors::DoorsLayer;
-use crate::hub::{Dialect, Hub};
+use crate::hub::{Dialect, Hub, Outlet};
 
 /// Where Socket.IO lives.
 pub(crate) const PATH: &str = "/socket.io";
@@ -54,6 +56,14 @@ pub(crate) struct SocketEnd {
 }
 
 impl SocketEnd {
+    /// Tells every subscriber when to come back, whether it follows anything yet or not.
+    pub(crate) fn tell_closing(&self, retry_after_ms: u64) {
+        let Ok(payload) = to_raw_value(&HubClosing { retry_after_ms }) else { return };
+        for peer in self.peers.all() {
+            let _ = peer.emit("hub:closing", &payload);
+        }
+    }
+
     /// Ends every connection. Does not return while a peer does not read, so put it in a deadline.
     pub(crate) async fn close(&self) {
         self.io.close().await;
@@ -96,7 +106,7 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
         move |socket: SocketRef| {
             let peer = peers.of(&socket, dialect);
             if let Some(kind) = &implicit {
-                let _ = commands::follow_type(&peers, &peer, kind, None);
+                let _ = commands::follow_own_type(&peers, &peer, kind);
             }
             peers.let_go_if_left(&peer);
             async {}

@@ -101,6 +101,10 @@ pub(super) fn parse_within<T: DeserializeOwned>(
     let arguments: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
     let text = arguments.get(1).map_or("{}", |argument| argument.get());
     let text = if text == "null" { "{}" } else { text };
+    if !text.starts_with('{') {
+        // An array would be taken for the fields in their order.
+        return Err(Problem::new(Code::InvalidRequest, "The argument of a command is an object."));
+    }
     let mut reader = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
@@ -204,6 +208,21 @@ pub(super) fn follow_type(
         .filter(|room| peer.may_view(&room.id))
         .map(|room| join(peers, peer, room, false, cursors.and_then(|cursors| cursors.get(&room.id))))
         .collect()
+}
+
+/// Follows the type of a reference namespace. What is followed already goes on as it is.
+pub(super) fn follow_own_type(
+    peers: &Peers,
+    peer: &Arc<Peer>,
+    own: &PipelineType,
+) -> Vec<SubscribedPipeline> {
+    peer.follows.lock().types.insert(own.clone());
+    let rooms = peers.hub().0.registry.follow_type(own, peer.clone());
+    let seen = rooms.iter().filter(|room| peer.may_view(&room.id));
+    seen.map(|room| {
+        if room.has(peer.id()) { answer(&room.id, true, None) } else { join(peers, peer, room, false, None) }
+    })
+    .collect()
 }
 
 fn unsubscribe(peers: &Peers, peer: &Arc<Peer>, request: UnsubscribeRequest) -> UnsubscribeAck {

@@ -144,6 +144,10 @@ impl Peers {
         }
     }
 
+    pub(super) fn all(&self) -> Vec<Arc<Peer>> {
+        self.peers.lock().values().cloned().collect()
+    }
+
     pub(super) fn clear(&self) {
         let peers = std::mem::take(&mut *self.peers.lock());
         self.hub.0.counters.connections.fetch_sub(peers.len() as u64, Ordering::Relaxed);
