@@ -186,6 +186,7 @@ impl Events {
 
     /// The name, the id and the data of the next one; `None` at the end.
     async fn next(&mut self) -> Option<(String, String, Value)> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {
@@ -199,7 +200,8 @@ impl Events {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(Duration::from_secs(20), self.response.chunk()).await.unwrap();
+            // Keep-alives come for ever, so it is the event that has a deadline.
+            let chunk = tokio::time::timeout_at(deadline, self.response.chunk()).await.expect("nothing came");
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());
         }
     }

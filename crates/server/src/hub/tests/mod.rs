@@ -170,3 +170,16 @@ pub(super) fn settle(room: &Room, outlet: u64) -> Advance {
         }
     }
 }
+
+/// Continues and reads a follower until it is at the head; gives all that it heard.
+pub(super) fn read_all(room: &Room, outlet: &Fake) -> Vec<String> {
+    let mut heard = Vec::new();
+    for _ in 0..100 {
+        let to = settle(room, outlet.id());
+        heard.extend(outlet.heard());
+        if to != Advance::Behind {
+            return heard;
+        }
+    }
+    panic!("it never comes to the head: {heard:?}");
+}

@@ -139,6 +139,11 @@ impl World {
                 (_, Verdict::Apply | Verdict::Replace) | (ServerMessage::Heartbeat(_), Verdict::Ignore) => {}
                 // What was on its way before a join is older than what the join brought.
                 (_, Verdict::Ignore) => assert!(subscriber.rejoined, "a repeat: {}", at()),
+                // One that dropped its state reads on in what was sent before.
+                (ServerMessage::Heartbeat(_), Verdict::Resync) => {
+                    assert!(subscriber.rejoined && before.is_none(), "a hole: {}", at());
+                    self.join(who);
+                }
                 // Only a life that ended has holes: its end comes in place of what was missed.
                 (ServerMessage::Event(event), Verdict::Resync) => {
                     let over = event.name() == "pipeline:removed" || subscriber.rejoined;

@@ -65,11 +65,7 @@ fn a_full_buffer_pauses_and_the_ring_continues_it() {
     room.join(quick.clone(), true, None, now());
     append(&room, "a", 40);
     assert_eq!(quick.heard().len(), 40, "the slow one delays no other");
-    let mut heard = Vec::new();
-    while settle(&room, 1) == Advance::Behind {
-        heard.extend(slow.heard());
-    }
-    heard.extend(slow.heard());
+    let mut heard = read_all(&room, &slow);
     let all: Vec<String> =
         std::iter::once("@1".to_owned()).chain((2..=40).map(|seq| seq.to_string())).collect();
     assert_eq!(heard, all);
@@ -124,10 +120,7 @@ fn what_was_behind_hears_the_end_of_a_forgotten_life_and_all_of_the_next() {
     append(&room, "b", 3);
     assert_eq!(quick.heard(), ["@1", "2", "3", "4", "5", "1", "2", "3"]);
     let mut heard = slow.heard();
-    while settle(&room, 1) == Advance::Behind {
-        heard.extend(slow.heard());
-    }
-    heard.extend(slow.heard());
+    heard.extend(read_all(&room, &slow));
     // Between 2 and 5 there is a hole, by which the subscriber knows that its state is over.
     assert_eq!(heard, ["@1", "2", "5", "1", "2", "3"]);
 }
@@ -146,11 +139,7 @@ fn a_slice_under_way_does_not_carry_a_position_into_the_next_life() {
         during.forget();
         append(&during, "b", 2);
     });
-    let mut heard = Vec::new();
-    while settle(&room, 1) == Advance::Behind {
-        heard.extend(slow.heard());
-    }
-    heard.extend(slow.heard());
+    let mut heard = read_all(&room, &slow);
     append(&room, "b", 3);
     heard.extend(slow.heard());
     assert_eq!(heard[heard.len() - 4..], ["10", "1", "2", "3"], "{heard:?}");
@@ -169,11 +158,7 @@ fn a_join_during_a_slice_is_not_overwritten_by_it() {
         // It comes back from before, so 2 is next whatever the slice sends.
         during.join(again, true, cursor("a", 1).as_ref(), now());
     });
-    let mut heard = Vec::new();
-    while settle(&room, 1) == Advance::Behind {
-        heard.extend(slow.heard());
-    }
-    heard.extend(slow.heard());
+    let mut heard = read_all(&room, &slow);
     let tail: Vec<String> = (2..=9).map(|seq| seq.to_string()).collect();
     assert_eq!(heard[heard.len() - 8..], tail, "{heard:?}");
 }

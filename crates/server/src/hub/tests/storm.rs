@@ -153,10 +153,15 @@ async fn who_joins_again_and_again_without_reading_is_kept_once() {
         }
     }
     assert_eq!((hub.0.sweeper.len(), room.follower_count()), (1, 1));
-    // Far behind what the ring holds it gets one snapshot, and that is counted.
     hub.take(&pipeline, None, files(0..100)).await.unwrap();
     stuck.waiting.store(0, Ordering::SeqCst);
     assert!(within(10, || stuck.seq.load(Ordering::SeqCst) == 101).await);
+    // Left behind by the ring it gets one snapshot, and that is counted.
+    let before = (stuck.snapshots.load(Ordering::SeqCst), hub.stats().lagged);
+    hub.take(&pipeline, None, files(100..200)).await.unwrap();
+    stuck.waiting.store(0, Ordering::SeqCst);
+    assert!(within(10, || stuck.seq.load(Ordering::SeqCst) == 201).await);
+    assert_eq!((stuck.snapshots.load(Ordering::SeqCst), hub.stats().lagged), (before.0 + 1, before.1 + 1));
     hub.close(Duration::from_secs(1)).await;
 }
 
