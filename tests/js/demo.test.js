@@ -91,6 +91,10 @@ test("every file of a folder comes to its true end, and changes show live", { ti
       await until(() => [...told().values()].filter((state) => /completed|failed|skipped/.test(state)).length === 9, "watch to show every end");
       for (const { path, state: end } of state.files) assert.equal(told().get(path), end, path);
 
+      for (const { data } of socket.received.filter(({ event }) => event === "file:progress")) {
+        assert.equal(data.progress, data.total ? data.current / data.total : 0, "progress is the part of the stage that is done");
+      }
+
       // Changes of the folder.
       await documents.write("notes.txt", "Rewritten, now about lynxes.\n");
       await until(() => seen("file:queued", "notes.txt") && lines().findLast(({ data }) => data.file?.path === "notes.txt").event === "file:completed", "the change");

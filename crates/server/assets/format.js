@@ -23,10 +23,14 @@ export function bytes(value) {
   return `${(amount < 10 && unit > 0 ? tenth : whole).format(amount)} ${units[unit]}`;
 }
 
-/** A span of seconds in one or two units: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
+/** So many of something: `1 chunk`, `2 chunks`. */
+export const quantity = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
+
+/** A span of seconds in one or two units: `23 ms`, `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
 export function span(seconds) {
   if (!Number.isFinite(seconds)) return "–";
   if (seconds < 0) return span(0);
+  if (seconds > 0 && seconds < 0.0995) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   if (seconds < 9.95) return `${tenth.format(seconds)} s`;
   const rounded = Math.round(seconds);
   if (rounded < 60) return `${rounded} s`;

@@ -2,7 +2,7 @@
 
 import { lookUp } from "./connection.js";
 import { FILE_STATES } from "./reducer.js";
-import { ago, bytes, clockSpan, count, dateAndTime, percent, rate, span, timeOfDay, words } from "./format.js";
+import { ago, bytes, clockSpan, count, dateAndTime, percent, quantity, rate, span, timeOfDay, words } from "./format.js";
 
 const STAGES = ["extraction", "chunking", "embedding", "storing"];
 const NAMES = {
@@ -643,8 +643,8 @@ export class View {
       }
       case "completed": {
         const { chunks_created: chunks } = file.results ?? {};
-        const warned = file.warnings?.length ? `${count(file.warnings.length)} warnings` : "";
-        return ["", [chunks === undefined ? "" : `${count(chunks)} chunks`, warned, again].filter(Boolean).join(" · ")];
+        const warned = file.warnings?.length ? quantity(file.warnings.length, "warning") : "";
+        return ["", [chunks === undefined ? "" : quantity(chunks, "chunk"), warned, again].filter(Boolean).join(" · ")];
       }
       case "failed":
         return [file.error ? causeOf(file.error) : "Failed", file.error?.message ?? ""];
@@ -768,7 +768,7 @@ export class View {
       ["Time", isEnded(file.state) ? undefined : `${side} ${small}`],
       ["Chunks", results.chunks_created === undefined ? undefined : count(results.chunks_created)],
       ["Vectors", results.embeddings_generated === undefined ? undefined : count(results.embeddings_generated)],
-      ["Text", results.content_length === undefined ? undefined : `${count(results.content_length)} characters`],
+      ["Text", results.content_length === undefined ? undefined : quantity(results.content_length, "character")],
       ["May be retried", file.error && (file.error.retryable ? "Yes" : "No")],
       ["Cancelled by", file.requested_by],
       ["Event", `No. ${count(file.seq)}`],

@@ -24,14 +24,16 @@ function random(seed) {
   };
 }
 
-/** A folder of `count` files; `length` is how many sentences a file has about. */
-export async function library(count, length = 12) {
+/** A folder of `count` files, at `at` if given; `length` is how many sentences a file has about. */
+export async function library(count, length = 12, at = undefined) {
   const next = random(7);
   const files = {};
   let [broken, skipped] = [0, 0];
   for (let n = 0; Object.keys(files).length < count; n += 1) {
     const [team, kind, month] = [TEAMS[next(TEAMS.length)], KINDS[next(KINDS.length)], MONTHS[next(MONTHS.length)]];
-    const text = Array.from({ length: 2 + next(length * 2) }, () => SENTENCES[next(SENTENCES.length)]);
+    // Most are short, and one in nine is long.
+    const sentences = (2 + next(length * 2)) * (n % 9 === 4 ? 6 : 1);
+    const text = Array.from({ length: sentences }, () => SENTENCES[next(SENTENCES.length)]);
     const base = `${team}/${month}/${kind}-${String(n).padStart(4, "0")}`;
     const title = `${kind.replaceAll("-", " ")}, ${team}, ${month}, number ${n}`;
     const way = next(100);
@@ -41,7 +43,8 @@ export async function library(count, length = 12) {
     else if (way < 92) files[`${base}.html`] = `<!doctype html><title>${title}</title><h1>${title}</h1>${text.map((line) => `<p>${line}</p>`).join("")}`;
     else if (way < 95) {
       broken += 1;
-      files[`${base}.pdf`] = way === 92 ? Buffer.concat([brokenPdf(), Buffer.from(`%${n}`)]) : Buffer.from(`not a document at all, number ${n}`);
+      if (way === 92) files[`${base}.pdf`] = Buffer.concat([brokenPdf(), Buffer.from(`%${n}`)]);
+      else files[`${base}.${way === 93 ? "docx" : "pdf"}`] = Buffer.from(`not a document at all, number ${n}`);
     } else if (way < 98) {
       skipped += 1;
       files[`${base}.png`] = Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), Buffer.from(`${n}`)]);
@@ -50,5 +53,5 @@ export async function library(count, length = 12) {
       files[`${base}.txt`] = "";
     }
   }
-  return Object.assign(await folder(files), { broken, skipped, count });
+  return Object.assign(await folder(files, at), { broken, skipped, count });
 }

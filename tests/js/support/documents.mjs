@@ -35,9 +35,10 @@ export function pdf(...pages) {
 /** A PDF of which the second half never came. */
 export const brokenPdf = () => pdf("It begins like any other.").subarray(0, 120);
 
-/** A folder of one's own, with these files; `remove` takes it away again. */
-export async function folder(files = {}) {
-  const root = await mkdtemp(join(tmpdir(), "ragpulse-documents-"));
+/** A folder of one's own, with these files; `remove` takes it away again. A folder that is named must not be there. */
+export async function folder(files = {}, at = undefined) {
+  const root = at ?? (await mkdtemp(join(tmpdir(), "ragpulse-documents-")));
+  if (at) await mkdir(at);
   const write = async (path, content) => {
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), content);

@@ -59,16 +59,19 @@ fn report(event: PipelineEvent) -> Option<Report> {
             ..FileProcessingReport::default()
         }
         .into(),
-        PipelineEvent::Progress { file: info, stage, progress, current, total, unit } => FileProgressReport {
-            file: file(info),
-            progress: progress.clamp(0.0, 1.0),
-            processing_stage: Some(Stage::from(stage.as_str())),
-            current,
-            total,
-            unit: unit.map(|unit| Unit::from(unit.as_str())),
-            ..FileProgressReport::default()
+        // The pipeline's own figure is of the whole file; on the wire it is of the stage.
+        PipelineEvent::Progress { file: info, stage, progress: _, current, total, unit } => {
+            FileProgressReport {
+                file: file(info),
+                progress: part(current, total),
+                processing_stage: Some(Stage::from(stage.as_str())),
+                current,
+                total,
+                unit: unit.map(|unit| Unit::from(unit.as_str())),
+                ..FileProgressReport::default()
+            }
+            .into()
         }
-        .into(),
         PipelineEvent::Completed {
             file: info,
             chunks_created,
@@ -137,6 +140,15 @@ fn report(event: PipelineEvent) -> Option<Report> {
         }
         _ => return None,
     })
+}
+
+/// The part of a stage that is done. One that counts nothing has only begun.
+#[allow(clippy::cast_precision_loss)]
+fn part(current: Option<u64>, total: Option<u64>) -> f64 {
+    match (current, total) {
+        (Some(current), Some(total)) if total > 0 => (current as f64 / total as f64).min(1.0),
+        _ => 0.0,
+    }
 }
 
 fn file(info: FileInfo) -> FileReport {
