@@ -150,11 +150,6 @@ impl World {
                     assert!(over, "a hole: {}", at());
                     self.join(who);
                 }
-                // One of an earlier life, on its way while the answer to a join said that there is none.
-                (ServerMessage::Heartbeat(_), Verdict::Resync) => {
-                    assert!(subscriber.rejoined, "a hole: {}", at());
-                    self.join(who);
-                }
                 _ => panic!("{}", at()),
             }
         }

@@ -65,7 +65,7 @@ fn a_full_buffer_pauses_and_the_ring_continues_it() {
     room.join(quick.clone(), true, None, now());
     append(&room, "a", 40);
     assert_eq!(quick.heard().len(), 40, "the slow one delays no other");
-    let mut heard = read_all(&room, &slow);
+    let heard = read_all(&room, &slow);
     let all: Vec<String> =
         std::iter::once("@1".to_owned()).chain((2..=40).map(|seq| seq.to_string())).collect();
     assert_eq!(heard, all);
@@ -158,7 +158,7 @@ fn a_join_during_a_slice_is_not_overwritten_by_it() {
         // It comes back from before, so 2 is next whatever the slice sends.
         during.join(again, true, cursor("a", 1).as_ref(), now());
     });
-    let mut heard = read_all(&room, &slow);
+    let heard = read_all(&room, &slow);
     let tail: Vec<String> = (2..=9).map(|seq| seq.to_string()).collect();
     assert_eq!(heard[heard.len() - 8..], tail, "{heard:?}");
 }
