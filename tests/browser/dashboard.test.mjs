@@ -110,10 +110,11 @@ test("names from outside stay text, whatever they are made of", { timeout: 90_00
   })));
   await hub.publish(id, { event: "status:update", data: { changes: { status: "<b>busy</b>", watch_location: "<img src=x onerror=globalThis.caught=6>" } } });
   for (const width of [1280, 360]) {
-    const view = await openPage(browser, hub.url, { hash: select(id), width });
+    const view = await openPage(browser, hub.url, { hash: select(id), width, height: 1_600 });
     try {
       await shows(view, "#name", new RegExp(`^${id}$`));
-      await until(async () => Object.keys(await view.rows()).length === names.length, "every row");
+      const rows = () => view.page.evaluate(() => document.querySelectorAll("#list .row").length);
+      await until(async () => (await rows()) === names.length, "every row");
       const found = await view.page.evaluate(() => ({
         caught: globalThis.caught,
         made: document.querySelectorAll("main img, main script, main style, main b b, main u, dialog img, .row-title *").length,

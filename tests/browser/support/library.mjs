@@ -24,6 +24,10 @@ function random(seed) {
   };
 }
 
+function pages(text, most = 30) {
+  return Array.from({ length: Math.ceil(text.length / most) }, (_, page) => text.slice(page * most, (page + 1) * most).join(" "));
+}
+
 /** A folder of `count` files, at `at` if given; `length` is how many sentences a file has about. */
 export async function library(count, length = 12, at = undefined) {
   const next = random(7);
@@ -37,7 +41,7 @@ export async function library(count, length = 12, at = undefined) {
     const base = `${team}/${month}/${kind}-${String(n).padStart(4, "0")}`;
     const title = `${kind.replaceAll("-", " ")}, ${team}, ${month}, number ${n}`;
     const way = next(100);
-    if (way < 34) files[`${base}.pdf`] = pdf(`${title}. ${text.join(" ")}`);
+    if (way < 34) files[`${base}.pdf`] = pdf(`${title}. `, ...pages(text));
     else if (way < 62) files[`${base}.md`] = `# ${title}\n\n${text.join("\n\n")}\n`;
     else if (way < 80) files[`${base}.txt`] = `${title}\n\n${text.join("\n")}\n`;
     else if (way < 92) files[`${base}.html`] = `<!doctype html><title>${title}</title><h1>${title}</h1>${text.map((line) => `<p>${line}</p>`).join("")}`;
