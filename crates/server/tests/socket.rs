@@ -187,3 +187,24 @@ async fn publish_says_what_is_wrong() {
     assert_eq!(answer["error"]["code"], "invalid_request");
     assert_eq!(hub.state("p").await["seq"], 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn who_subscribes_in_the_moment_of_connecting_gets_everything() {
+    let hub = TestHub::start().await;
+    hub.publish("p", online()).await;
+    let address = hub.address;
+    for _ in 0..25 {
+        let many: Vec<_> = (0..32)
+            .map(|_| {
+                tokio::spawn(async move {
+                    let mut socket = Socket::connect(address, "/").await;
+                    socket.ask("subscribe", json!({ "pipeline_id": "p" })).await;
+                    assert_eq!(next(&mut socket).await, event("pipeline:status", "p", 1));
+                })
+            })
+            .collect();
+        for one in many {
+            one.await.unwrap();
+        }
+    }
+}

@@ -58,6 +58,10 @@ impl Peer {
     pub(super) fn who(&self) -> Arc<Principal> {
         self.socket.extensions.get::<Who>().map(|who| who.0).unwrap_or_default()
     }
+
+    fn has_left(&self) -> bool {
+        self.socket.extensions.get::<Left>().is_some()
+    }
 }
 
 impl Outlet for Peer {
@@ -77,6 +81,9 @@ impl Outlet for Peer {
         match self.socket.emit(event, payload) {
             Ok(()) => Sent::Buffered,
             Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::Full,
+            // A client that speaks right after the acknowledgement of its connection may be heard a moment before
+            // its socket counts as connected. It is gone only once it has left.
+            Err(SendError::Socket(SocketError::Closed)) if !self.has_left() => Sent::Full,
             Err(_) => Sent::Gone,
         }
     }
@@ -117,7 +124,7 @@ impl Peers {
 
     /// Lets go of a peer that left while a command of it was under way: nobody else will.
     pub(super) fn let_go_if_left(&self, peer: &Arc<Peer>) {
-        if peer.socket.extensions.get::<Left>().is_some() {
+        if peer.has_left() {
             self.remove(&peer.socket);
             self.hub.0.registry.forget_outlet(peer.id);
         }
