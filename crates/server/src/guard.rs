@@ -18,7 +18,7 @@ use ragpulse_protocol::report::{
     FileCompletedReport, FileFailedReport, FileProcessingReport, FileProgressReport, FileQueuedReport,
     FileSkippedReport, PipelineOfflineReport, PipelineOnlineReport, StatusUpdateReport,
 };
-use ragpulse_protocol::{Object, PipelineId, PipelineType, Problem, Report, ReportedEvent, ReporterId};
+use ragpulse_protocol::{Code, Object, PipelineId, PipelineType, Problem, Report, ReportedEvent, ReporterId};
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
@@ -68,16 +68,17 @@ impl PipelineBuilder {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("embedded-{count}-{:016x}", RandomState::new().hash_one(count));
         let reporter = ReporterId::new(&name).ok();
+        let mut online = ReportedEvent::from(Report::from(self.online));
+        online.data.insert("pipeline_type".to_owned(), json!(self.pipeline_type));
         let inner = Arc::new(Pipeline {
             hub: self.hub,
             id: self.id,
             reporter,
+            online,
             last_words: Mutex::default(),
             speaking: tokio::sync::Mutex::default(),
         });
-        let mut event = ReportedEvent::from(Report::from(self.online));
-        event.data.insert("pipeline_type".to_owned(), json!(self.pipeline_type));
-        inner.publish(event).await?;
+        inner.take(&inner.online).await?;
         let heartbeat = {
             let inner = inner.clone();
             let period = Duration::from_millis(u64::from(lease) * 1_000 / 3);
@@ -98,6 +99,8 @@ struct Pipeline {
     hub: Hub,
     id: PipelineId,
     reporter: Option<ReporterId>,
+    /// How it opens, at the start and again when somebody had it forgotten.
+    online: ReportedEvent,
     /// What guards said when they were dropped, in that order: a file's end must not come after its pipeline's.
     last_words: Mutex<VecDeque<Report>>,
     /// Held by who speaks them.
@@ -106,6 +109,16 @@ struct Pipeline {
 
 impl Pipeline {
     async fn publish(&self, event: ReportedEvent) -> Result<PublishReceipt, Problem> {
+        match self.take(&event).await {
+            Err(problem) if problem.code == Code::UnknownPipeline => {
+                self.take(&self.online).await?;
+                self.take(&event).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn take(&self, event: &ReportedEvent) -> Result<PublishReceipt, Problem> {
         let event = serde_json::to_value(event).unwrap_or(Value::Null);
         // The host reports what it embeds by its own right, without a token.
         self.hub.take(&self.id, self.reporter.clone(), vec![event]).await

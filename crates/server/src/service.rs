@@ -75,7 +75,8 @@ pub async fn serve(
     match tokio::time::timeout(left, &mut server).await {
         Ok(result) => result.unwrap_or_else(|error| Err(io::Error::other(error))),
         Err(_) => {
-            // Whoever has not gone by now is cut.
+            // Nothing more is accepted. Whoever has not gone by now goes with the process, or when the kernel gives up
+            // on what it has not acknowledged.
             abort.abort();
             Ok(())
         }

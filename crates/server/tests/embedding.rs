@@ -132,6 +132,18 @@ async fn a_dropped_file_is_interrupted() {
     hub.close(Duration::from_secs(1)).await;
 }
 
+#[tokio::test]
+async fn a_pipeline_that_was_forgotten_opens_again_with_its_next_word() {
+    let hub = support::TestHub::start().await;
+    let pipeline = hub.hub.pipeline("p", "docs").unwrap().watch_location("here").start().await.unwrap();
+    let deleted = hub.http.delete(hub.url("/api/pipelines/p")).send().await.unwrap();
+    assert_eq!(deleted.status(), 204);
+    assert!(state(&hub.hub).is_none());
+    pipeline.file("a.txt").begin().await.unwrap().completed().await.unwrap();
+    let now = state(&hub.hub).unwrap();
+    assert_eq!((now.watch_location.as_deref(), now.counts.completed, now.seq), (Some("here"), 1, 3));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_pipeline_goes_offline_after_its_files_and_stays_so() {
     let hub = Hub::builder().build().unwrap().hub;
