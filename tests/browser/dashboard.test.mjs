@@ -194,7 +194,11 @@ test("a hub that is killed and comes back on its port is found again", { timeout
     await until(async () => (await view.transport()) === "offline", "the loss to be seen", 30);
     await shows(view, "#link-name", /not reached/);
     second = await openHub("--listen", address);
+    await onSocket(view);
+    // A hub that has forgotten: the old state goes, and the pipeline shows again with its first event.
+    await until(() => view.page.evaluate(() => document.querySelector("#detail").hidden), "the old state to go");
     await second.open("p");
+    await view.agrees(second, "p", 5);
     await second.publish("p", [file("file:queued", "new"), file("file:failed", "bad")]);
     await onSocket(view);
     await view.agrees(second, "p");

@@ -166,7 +166,12 @@ export class Hub {
       this.#onChange();
       return;
     }
-    const pipeline = this.pipelines.get(data?.pipeline_id);
+    let pipeline = this.pipelines.get(data?.pipeline_id);
+    if (!pipeline && data?.pipeline_type && event !== "heartbeat" && event !== "pipeline:removed") {
+      // Asked for while the hub did not know it, as after its restart, and taken off the list since.
+      pipeline = this.#add(data.pipeline_id, data.pipeline_type);
+      this.#onChange();
+    }
     if (pipeline && this.#hand(pipeline, message) === "resync") this.#subscribe([pipeline]);
   }
 
@@ -300,6 +305,12 @@ export class Hub {
 
   // ------------------------------------------------------------------------------------------ pipelines
 
+  #add(id, type) {
+    const pipeline = { id, type, session: new Session(), problem: null };
+    this.pipelines.set(id, pipeline);
+    return pipeline;
+  }
+
   async #discoverForEver() {
     for (;;) {
       await this.#discover();
@@ -328,9 +339,7 @@ export class Hub {
     for (const { pipeline_id: id, pipeline_type: type } of status.pipelines ?? []) {
       listed.add(id);
       if (this.pipelines.has(id)) continue;
-      const pipeline = { id, type, session: new Session(), problem: null };
-      this.pipelines.set(id, pipeline);
-      fresh.push(pipeline);
+      fresh.push(this.#add(id, type));
     }
     for (const [id, { session }] of this.pipelines) if (!listed.has(id) && !session.state) this.pipelines.delete(id);
     this.#subscribe(fresh);

@@ -108,7 +108,9 @@ export class Dashboard {
         if (!state) return false;
         const { all, ...counts } = await this.counts();
         const rows = await this.rows();
-        seen = JSON.stringify({ counts, rows });
+        const hidden = await this.page.evaluate(() => document.querySelector("#detail").hidden && document.querySelector("#empty").textContent.trim());
+        seen = JSON.stringify({ transport: await this.transport(), hidden, counts, rows, errors: this.errors });
+        if (hidden) return false;
         const sorted = (object) => JSON.stringify(Object.entries(object).sort());
         return sorted(counts) === sorted(state.counts)
           && sorted(rows) === sorted(Object.fromEntries(state.files.map(({ id, state }) => [id, state])));
