@@ -43,7 +43,7 @@ pub(crate) use registry::Registry;
 pub(crate) use room::{Read, Room};
 pub(crate) use stats::Counters;
 pub use stats::Stats;
-pub(crate) use writer::unknown_pipeline;
+pub(crate) use writer::{store_problem, unknown_pipeline};
 
 /// How long an acknowledgement waits at most until what it acknowledges can be seen on this node.
 const VISIBLE_WITHIN: Duration = Duration::from_millis(250);

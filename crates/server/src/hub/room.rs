@@ -121,12 +121,13 @@ impl Room {
         self.heard.store(now.as_millis(), Ordering::Relaxed);
     }
 
-    /// Takes over a state from the log, for a hub that starts.
-    pub(crate) fn restore(&self, state: PipelineStatus) {
+    /// Takes over a state and its last events from the log, for a hub that starts.
+    pub(crate) fn restore(&self, state: PipelineStatus, records: Vec<Arc<Record>>) {
         self.heard.store(state.last_activity.as_millis(), Ordering::Relaxed);
         let mut inner = self.inner.lock();
         self.head.send_replace(state.seq);
         inner.state = Some(state.limited_to(Limits::default()));
+        records.into_iter().for_each(|record| inner.ring.push(record));
         inner.snapshots.forget();
     }
 
