@@ -241,13 +241,17 @@ impl Hub {
         // A moment for the buffers to drain; a peer that does not read is not waited for.
         tokio::time::sleep(left().min(Duration::from_millis(50))).await;
         if let Some(socket) = socket {
-            if tokio::time::timeout(left(), socket.close()).await.is_err() {
+            // Some of the time is the log's, however long the peers take.
+            if tokio::time::timeout(left() * 3 / 4, socket.close()).await.is_err() {
                 tracing::warn!("some peers did not close in time and were left to the listener");
             }
             socket.forget();
         }
         self.0.registry.clear_outlets();
         self.0.end.cancel();
+        if tokio::time::timeout(left(), self.0.log.close()).await.is_err() {
+            tracing::warn!("the log was not closed in time; the next start takes a little longer");
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod files;
 mod memory;
 mod place;
 mod record;
-//SQL pub mod sqlite;
+pub mod sqlite;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 pub use memory::MemoryLog;
 pub use record::{NewRecord, Record};
-//SQL pub use sqlite::SqliteLog;
+pub use sqlite::SqliteLog;
 
 /// What is appended at once: all of it, or nothing.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use ragpulse_protocol::http::FilesPage;
 use ragpulse_protocol::{Cursor, PipelineId, PipelineStatus, Timestamp, apply};
 use tokio::sync::mpsc;
 
-use super::place::{file_limits, opening, place};
+use super::place::{file_limits, opening, place, trial};
 use super::{
     Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, Page, Record, Stored,
     TailItem, files,
@@ -146,7 +146,7 @@ impl EventLog for MemoryLog {
         let mut pipeline = shared.lock();
         let mut taken: Vec<(u128, Timestamp)> = Vec::new();
         let mut fresh: HashSet<u128> = HashSet::new();
-        let placed = place(&pipeline.state, batches, &mut |id, now| {
+        let placed = place(trial(&pipeline.state, &batches), batches, &mut |id, now| {
             let id = self.hash(id);
             let free = !pipeline.ids.taken.contains(&id) && fresh.insert(id);
             if free {

@@ -35,15 +35,18 @@ pub(super) fn file_limits(limits: &HubLimits) -> Limits {
     }
 }
 
-/// Places batches after `state`. `take` takes an id, and says whether it was free.
+/// As much of a state as is needed to place batches on.
+pub(super) fn trial(state: &PipelineStatus, batches: &[Batch]) -> PipelineStatus {
+    let records = batches.iter().flat_map(|batch| &batch.records);
+    state.excerpt(records.filter_map(|record| record.file_id.as_deref()))
+}
+
+/// Places batches on the [trial] of a state. `take` takes an id, and says whether it was free.
 pub(super) fn place(
-    state: &PipelineStatus,
+    mut trial: PipelineStatus,
     batches: Vec<Batch>,
     take: &mut dyn FnMut(&str, Timestamp) -> Result<bool, LogError>,
 ) -> Result<Placed, LogError> {
-    let moved =
-        batches.iter().flat_map(|batch| &batch.records).filter_map(|record| record.file_id.as_deref());
-    let mut trial = state.excerpt(moved);
     let mut placed = Placed { appended: Vec::with_capacity(batches.len()), records: Vec::new() };
     for batch in batches {
         let mut places = Vec::with_capacity(batch.records.len());
