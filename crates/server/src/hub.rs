@@ -4,6 +4,7 @@
 //! [`room`]s; [`sweep`] continues subscribers whose buffers were full.
 
 mod build;
+mod feed;
 mod outlet;
 mod read;
 mod registry;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use ragpulse_protocol::command::PublishReceipt;
+use ragpulse_protocol::command::{PublishReceipt, SubscribedPipeline};
 use ragpulse_protocol::{Code, PipelineId, PipelineStatus, PipelineType, Problem, ReporterId, Timestamp};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,7 +41,7 @@ pub use build::{BuildError, HubBuilder, HubParts};
 pub(crate) use outlet::{Dialect, Outlet, Sent};
 pub(crate) use read::Found;
 pub(crate) use registry::Registry;
-pub(crate) use room::{Read, Room};
+pub(crate) use room::{Question, Read, Room};
 pub(crate) use stats::Counters;
 pub use stats::Stats;
 pub(crate) use writer::{store_problem, unknown_pipeline};
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) started: Timestamp,
     writers: Vec<mpsc::Sender<writer::Command>>,
     sweeper: sweep::Paused,
+    /// Followers that wait for the log.
+    hungry: sweep::Paused,
     /// True from the moment that the hub begins to close: ingest refuses, held requests are answered.
     closing: watch::Sender<bool>,
     closed: AtomicBool,
@@ -206,6 +209,22 @@ impl Hub {
     /// Has a follower that is behind continued soon.
     pub(crate) fn continue_soon(&self, room: &Arc<Room>, outlet: u64) {
         self.0.sweeper.add(room, outlet);
+    }
+
+    /// Asks the log whether it has what a subscriber missed, and has the subscriber continued by the answer.
+    pub(crate) async fn settle(
+        &self,
+        room: &Arc<Room>,
+        outlet: u64,
+        question: &Question,
+    ) -> SubscribedPipeline {
+        let extent = self.0.log.extent(&room.id, &question.cursor, question.last).await;
+        if let Err(error) = &extent {
+            tracing::error!(%error, pipeline = %room.id, "a subscriber gets a state in place of a replay");
+        }
+        let answer = room.settle(outlet, question, &extent);
+        self.continue_soon(room, outlet);
+        answer
     }
 
     pub(crate) fn closing_signal(&self) -> watch::Receiver<bool> {

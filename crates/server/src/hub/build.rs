@@ -9,7 +9,7 @@ use ragpulse_protocol::Cursor;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, Hub, Inner, Registry, sweep, tail, writer};
+use super::{Counters, Hub, Inner, Registry, feed, sweep, tail, writer};
 use crate::auth::{Authoriser, Open};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, HubLimits};
@@ -139,6 +139,7 @@ impl HubBuilder {
             started: now,
             writers,
             sweeper: sweep::Paused::default(),
+            hungry: sweep::Paused::default(),
             closing: watch::Sender::new(false),
             closed: AtomicBool::new(false),
             end: CancellationToken::new(),
@@ -153,6 +154,7 @@ impl HubBuilder {
         }
         runtime.spawn(tail::run(hub.0.clone(), tail));
         runtime.spawn(sweep::run(hub.0.clone()));
+        runtime.spawn(feed::run(hub.0.clone()));
         runtime.spawn(heartbeats(hub.0.clone()));
         Ok(HubParts { router: transport::router(&hub), layer, hub })
     }
