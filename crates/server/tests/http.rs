@@ -77,6 +77,8 @@ async fn a_cursor_without_history_gets_the_state_and_the_reason() {
     let (epoch, seq) = hub.cursor("p").await;
     assert_eq!(seq, 30);
     assert_eq!(names(&hub.get(&after(&(epoch.clone(), 20), "")).await.1).len(), 10);
+    let trimmed = async || hub.get(&after(&(epoch.clone(), 19), "")).await.1["reason"] == "trimmed";
+    support::eventually("history is trimmed", trimmed).await;
     for (cursor, reason) in [
         ((epoch.clone(), 19), json!("trimmed")),
         ((epoch.clone(), 31), json!("ahead")),
@@ -93,8 +95,8 @@ async fn a_cursor_without_history_gets_the_state_and_the_reason() {
 }
 
 #[tokio::test]
-async fn a_log_keeps_no_more_bytes_than_it_may() {
-    let hub = TestHub::configured(|config| {
+async fn the_log_in_memory_keeps_no_more_bytes_than_it_may() {
+    let hub = TestHub::in_memory(|config| {
         config.limits.ring_bytes = 2_000;
         config.limits.log_bytes = 20_000;
     })
