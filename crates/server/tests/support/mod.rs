@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ragpulse_protocol::Timestamp;
 use ragpulse_server::clock::ManualClock;
+use ragpulse_server::service::Server;
 use ragpulse_server::{Config, Hub, HubBuilder};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -42,6 +43,11 @@ impl TestHub {
     }
 
     pub async fn with(builder: HubBuilder) -> Self {
+        Self::served(builder, Server::default()).await
+    }
+
+    /// A hub that is served in a way of its own.
+    pub async fn served(builder: HubBuilder, server: Server) -> Self {
         let parts = builder.build().unwrap();
         let hub = parts.hub.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -50,8 +56,7 @@ impl TestHub {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let server =
-            tokio::spawn(ragpulse_server::service::serve(listener, parts, shutdown, Duration::from_secs(5)));
+        let server = tokio::spawn(server.serve(listener, parts, shutdown, Duration::from_secs(5)));
         let http = Client::builder().no_proxy().build().unwrap();
         Self { address, hub, http, stop: Some(stop), server: Some(server) }
     }
