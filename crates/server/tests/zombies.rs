@@ -1,5 +1,7 @@
 //! Peers that neither read nor leave: they are cut in time, and nothing of them stays behind.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::net::SocketAddr;

@@ -214,8 +214,7 @@ impl<S> Connection<S> {
             return Ok(());
         }
         let stalled = self.place.all.0.stalled;
-        self.waiting
-            .get_or_insert_with(|| Waiting { until: Box::pin(tokio::time::sleep(stalled)), what });
+        self.waiting.get_or_insert_with(|| Waiting { until: Box::pin(tokio::time::sleep(stalled)), what });
         self.place.line.writer.register(cx.waker());
         self.check_time()
     }
@@ -322,6 +321,16 @@ impl Wire {
     /// Bytes written so far.
     pub fn written(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// One to which the test writes.
+    #[cfg(test)]
+    pub(crate) fn manual() -> (Self, impl Fn(u64)) {
+        let written = Arc::new(AtomicU64::new(0));
+        let of = written.clone();
+        (Self(written), move |bytes| {
+            of.fetch_add(bytes, Ordering::Relaxed);
+        })
     }
 }
 

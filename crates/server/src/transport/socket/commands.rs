@@ -10,6 +10,7 @@ use ragpulse_protocol::command::{
 use ragpulse_protocol::message::SubscriptionEnded;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, Problem};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -32,17 +33,18 @@ pub(super) fn register(
     let of = peers.clone();
     socket.on("subscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = parse(data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
+        let reply =
+            heard(&peer, data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
         of.let_go_if_left(&peer);
-        let _ = ack.send(&SubscribeReply::from(reply));
+        answer_to(&peer, ack, &SubscribeReply::from(reply));
         async {}
     });
     let of = peers.clone();
     socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = parse(data, &of).map(|request| unsubscribe(&of, &peer, request));
+        let reply = heard(&peer, data, &of).map(|request| unsubscribe(&of, &peer, request));
         of.let_go_if_left(&peer);
-        let _ = ack.send(&UnsubscribeReply::from(reply));
+        answer_to(&peer, ack, &UnsubscribeReply::from(reply));
         async {}
     });
     let of = peers.clone();
@@ -62,9 +64,9 @@ pub(super) fn register(
     let of = peers.clone();
     socket.on("auth:refresh", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = parse(data, &of).and_then(|request| refresh(&of, &peer, &request));
+        let reply = heard(&peer, data, &of).and_then(|request| refresh(&of, &peer, &request));
         of.let_go_if_left(&peer);
-        let _ = ack.send(&AuthRefreshReply::from(reply));
+        answer_to(&peer, ack, &AuthRefreshReply::from(reply));
         async {}
     });
     socket.on_fallback(|Event(name): Event, ack: AckSender| {
@@ -78,6 +80,28 @@ pub(super) fn register(
         of.remove(&socket);
         async {}
     });
+}
+
+/// Reads a command whose answer may be long, unless its sender lets answers lie.
+fn heard<T: DeserializeOwned>(
+    peer: &Peer,
+    data: Result<Raw, ParserError>,
+    peers: &Peers,
+) -> Result<T, Problem> {
+    if peer.meter().is_full_of_answers() {
+        return Err(Problem::new(
+            Code::Overloaded,
+            "The answers that wait for this client are too many. Read them before asking for more.",
+        ));
+    }
+    parse(data, peers)
+}
+
+/// Answers a command, and counts the answer among what waits.
+fn answer_to(peer: &Peer, ack: AckSender, reply: &impl Serialize) {
+    let Ok(reply) = to_raw_value(reply) else { return };
+    peer.meter().add_answer(reply.get().len());
+    let _ = ack.send(&reply);
 }
 
 /// Reads the argument of a command. None at all is an empty object.
@@ -268,7 +292,7 @@ fn refresh(peers: &Peers, peer: &Arc<Peer>, request: &AuthRefresh) -> Result<Don
             peer.follows.lock().pipelines.remove(&room.id);
             let ended = SubscriptionEnded { pipeline_id: room.id.clone(), code: Code::Forbidden };
             if let Ok(payload) = to_raw_value(&ended) {
-                let _ = peer.emit("subscription:ended", &payload);
+                let _ = peer.tell("subscription:ended", &payload);
             }
         }
     }
