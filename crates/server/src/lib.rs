@@ -36,6 +36,9 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 mod doors;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod hub;
 mod ingest;

@@ -51,6 +51,22 @@ pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
     (HubLayer::new(layer, doors, meters), SocketEnd { io, peers })
 }
 
+/// What arrives in packets, without a socket.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    use ragpulse_protocol::Problem;
+    use serde::de::DeserializeOwned;
+    use serde_json::value::RawValue;
+
+    pub(crate) fn command<T: DeserializeOwned>(packet: &RawValue, most: usize) -> Result<T, Problem> {
+        super::commands::parse_within(Ok(packet.to_owned()), most)
+    }
+
+    pub(crate) fn publish(packet: &RawValue, most: usize) -> Result<(), Problem> {
+        super::ingest::read(Ok(packet.to_owned()), most).map(drop)
+    }
+}
+
 /// The hub's hold on Socket.IO.
 pub(crate) struct SocketEnd {
     io: SocketIo,
