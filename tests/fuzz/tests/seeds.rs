@@ -1,5 +1,7 @@
 //! Every target on stable: its seeds, and everything that fuzzing has found and that was repaired.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use ragpulse_fuzz::{TARGETS, run, seeds};

@@ -66,7 +66,7 @@ impl Peer {
     }
 
     /// What waits for its connection, in all its namespaces.
-    pub(super) fn meter(&self) -> &Meter {
+    pub(super) fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
 
