@@ -14,6 +14,7 @@ use ragpulse_server::clock::{Clock, ManualClock, SystemClock};
 use ragpulse_server::config::HubLimits;
 use ragpulse_server::log::sqlite::SqliteOptions;
 use ragpulse_server::log::{EventLog, MemoryLog, SqliteLog};
+use ragpulse_server::service::Server;
 use ragpulse_server::{Config, Hub, HubBuilder};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -28,8 +29,11 @@ pub struct TestHub {
     _store: Option<tempfile::TempDir>,
 }
 
+/// A log, and the directory that goes with it.
+type Stored = (Arc<dyn EventLog>, Option<tempfile::TempDir>);
+
 /// The log that every hub here is tested on: in memory, or with `RAGPULSE_TEST_STORE=sqlite` in a file of its own.
-fn store(limits: &HubLimits, clock: impl Clock) -> (Arc<dyn EventLog>, Option<tempfile::TempDir>) {
+fn store(limits: &HubLimits, clock: impl Clock) -> Stored {
     match std::env::var("RAGPULSE_TEST_STORE").as_deref() {
         Ok("sqlite") => {
             let directory = tempfile::tempdir().unwrap();
@@ -92,7 +96,16 @@ impl TestHub {
         (Self::on(Hub::builder().config(config).clock(clock.clone()), store).await, clock)
     }
 
-    async fn on(builder: HubBuilder, (log, store): (Arc<dyn EventLog>, Option<tempfile::TempDir>)) -> Self {
+    async fn on(builder: HubBuilder, store: Stored) -> Self {
+        Self::served_on(builder, store, Server::default()).await
+    }
+
+    /// A hub that is served in a way of its own.
+    pub async fn served(builder: HubBuilder, server: Server) -> Self {
+        Self::served_on(builder, store(&HubLimits::default(), SystemClock::default()), server).await
+    }
+
+    async fn served_on(builder: HubBuilder, (log, store): Stored, server: Server) -> Self {
         let parts = builder.log(log).open().await.unwrap();
         let hub = parts.hub.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -101,8 +114,7 @@ impl TestHub {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let server =
-            tokio::spawn(ragpulse_server::service::serve(listener, parts, shutdown, Duration::from_secs(5)));
+        let server = tokio::spawn(server.serve(listener, parts, shutdown, Duration::from_secs(5)));
         let http = Client::builder().no_proxy().build().unwrap();
         Self { address, hub, http, stop: Some(stop), server: Some(server), _store: store }
     }
