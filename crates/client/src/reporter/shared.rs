@@ -253,6 +253,7 @@ impl Shared {
             let mut machine = self.machine.lock();
             match read {
                 Ok(items) if !items.is_empty() => machine.refilled(items, spool.unread()),
+                // All of it was looked at.
                 Ok(_) => machine.queue.set_elsewhere(spool.unread()),
                 Err(error) => {
                     tracing::error!("events that wait in the spool cannot be sent: {error}");
@@ -309,3 +310,7 @@ pub(crate) fn timestamp() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod tests;

@@ -677,3 +677,6 @@ impl Loaded {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,13 +109,14 @@ pub(super) fn find(bytes: &[u8], at: usize) -> Found<'_> {
     let Some((head, after)) = rest.split_first_chunk::<HEAD>() else {
         return if rest.is_empty() { Found::End } else { Found::Torn };
     };
+    let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     let Some(head) = Head::read(*head) else {
-        return if rest.iter().all(|byte| *byte == 0) { Found::Torn } else { Found::Damaged };
+        return if zeros(after) { Found::Torn } else { Found::Damaged };
     };
     match after.get(..head.len) {
         None => Found::Torn,
         Some(body) if head.fits(body) => Found::Record { kind: head.kind, body, end: at + HEAD + head.len },
-        Some(_) if after.len() == head.len && after.last() == Some(&0) => Found::Torn,
+        Some(_) if zeros(&after[head.len.saturating_sub(1)..]) => Found::Torn,
         Some(_) => Found::Damaged,
     }
 }
