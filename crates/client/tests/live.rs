@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use hub::TestHub;
 use proxy::Proxy;
+use ragpulse_client::protocol::http::TransportFlag;
 use ragpulse_client::protocol::parts::{FileReport, Results};
 use ragpulse_client::protocol::report::PipelineOnlineReport;
 use ragpulse_client::protocol::status::ResetReason;
 use ragpulse_client::protocol::{Code, Cursor, Object, PipelineId, Problem, Report};
 use ragpulse_client::{Cause, Reporter, Subscriber, Transport, TransportChoice, Update, What};
-use ragpulse_server::Hub;
 use ragpulse_server::auth::{Act, Authoriser, Principal};
+use ragpulse_server::{Config, Hub};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -379,5 +380,31 @@ async fn a_wrong_token_ends_the_subscriber_with_the_hubs_word_on_every_transport
         if choice != TransportChoice::Polling {
             connect("reader").transport(Some(transport)).await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hubs_advice_is_followed_unless_the_caller_chose() {
+    let advising = |transport, rollout_percentage| {
+        let mut config = Config::default();
+        (config.transport, config.rollout_percentage) = (transport, rollout_percentage);
+        TestHub::at("127.0.0.1:0", Hub::builder().config(config))
+    };
+    for (transport, rollout) in [(TransportFlag::Polling, 100), (TransportFlag::Auto, 0)] {
+        let hub = advising(transport, rollout).await;
+        let reporter = reporter(&hub.url(), "p");
+        reporter.online(PipelineOnlineReport::default()).await.unwrap();
+        let mut follower = follow(&hub.url(), TransportChoice::Auto);
+        assert_eq!(follower.transport(Some(Transport::Polling)).await, Some(Cause::Advised));
+        say(&reporter, 1).await;
+        follower.number(1).await;
+        let mut chosen = follow(&hub.url(), TransportChoice::Websocket);
+        assert_eq!(chosen.transport(Some(Transport::Websocket)).await, None);
+    }
+    // By its id a client is always in the same part: CRC-32 of it, modulo 100, is 62 here.
+    for (rollout, transport) in [(62, Transport::Polling), (63, Transport::Websocket)] {
+        let hub = advising(TransportFlag::Auto, rollout).await;
+        let subscriber = Subscriber::builder(hub.url()).pipeline("p").client_id("123456789");
+        Follower::new(subscriber.connect().unwrap()).transport(Some(transport)).await;
     }
 }
