@@ -65,7 +65,6 @@ impl std::ops::AddAssign for Counts {
 
 /// A client that runs.
 pub(crate) struct Client {
-    pub(crate) name: String,
     pub(crate) pipeline: PipelineId,
     pub(crate) view: Arc<dyn View>,
     pub(crate) witness: Arc<Mutex<Witness>>,
@@ -74,13 +73,12 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(
-        name: String,
         pipeline: PipelineId,
         view: Arc<dyn View>,
         witness: Witness,
         task: JoinHandle<()>,
     ) -> Self {
-        Self { name, pipeline, view, witness: Arc::new(Mutex::new(witness)), task }
+        Self { pipeline, view, witness: Arc::new(Mutex::new(witness)), task }
     }
 
     /// Whether its task has ended, which it does only in the end.

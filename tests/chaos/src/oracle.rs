@@ -151,13 +151,11 @@ impl Oracle {
         }
     }
 
-    /// How many events that must arrive were acknowledged.
-    pub(crate) fn promised(&self) -> usize {
+    /// The highest `seq` that was acknowledged.
+    pub(crate) fn acknowledged(&self, pipeline: &PipelineId) -> u64 {
         let pipelines = self.pipelines.lock();
-        let of_one = |known: &Known| {
-            known.sent.values().filter(|sent| sent.must_arrive && sent.acked.is_some()).count()
-        };
-        pipelines.values().map(of_one).sum()
+        let epochs = pipelines.get(pipeline).into_iter().flat_map(|known| known.epochs.values());
+        epochs.map(|sequence| sequence.acked).max().unwrap_or(0)
     }
 
     /// A client was given this event: everybody must be given the same at the same place.

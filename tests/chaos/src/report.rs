@@ -2,6 +2,7 @@
 
 pub(crate) mod library;
 pub(crate) mod light;
+pub(crate) mod publisher;
 pub(crate) mod workload;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! One run of the harness: its seed, its clock, and what went wrong in it.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,10 +44,6 @@ impl Run {
         Rng::with_seed(hasher.finish())
     }
 
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     pub(crate) fn journal(self: &Arc<Self>, name: impl Into<String>) -> Journal {
         Journal::new(name.into(), self.started)
     }
@@ -61,6 +58,12 @@ impl Run {
 
     pub(crate) fn has_failed(&self) -> bool {
         !self.failures.lock().is_empty()
+    }
+
+    /// How many actors something befell.
+    pub(crate) fn befallen(&self) -> usize {
+        let failures = self.failures.lock();
+        failures.iter().map(|failure| failure.who.as_str()).collect::<HashSet<_>>().len()
     }
 
     pub(crate) fn failures(&self) -> Vec<Failure> {

@@ -1,8 +1,13 @@
 //! The scenarios: each sets a stage, lets things go wrong on it, and waits for the quiet in which everything must be
 //! whole.
 
+mod avalanche;
+mod ingest;
+mod jitter;
 mod kills;
+mod shutdown;
 mod stage;
+mod stalled;
 
 use std::time::{Instant, SystemTime};
 
@@ -51,7 +56,14 @@ impl Order {
     }
 }
 
-const ALL: &[(Name, &str)] = &[(Name::Kills, "kills")];
+const ALL: &[(Name, &str)] = &[
+    (Name::Kills, "kills"),
+    (Name::Jitter, "jitter"),
+    (Name::Avalanche, "avalanche"),
+    (Name::Stalled, "stalled"),
+    (Name::Shutdown, "shutdown"),
+    (Name::Ingest, "ingest"),
+];
 
 pub(crate) async fn run_all(options: Options) -> Result<bool, AnyError> {
     let by_clock = || {
@@ -71,7 +83,11 @@ pub(crate) async fn run_all(options: Options) -> Result<bool, AnyError> {
         let run = Run::new(seed);
         let result = match name {
             Name::Kills => kills::run(&order, &run, &mut table).await,
-            _ => Ok(()),
+            Name::Jitter => jitter::run(&order, &run, &mut table).await,
+            Name::Avalanche => avalanche::run(&order, &run, &mut table).await,
+            Name::Stalled => stalled::run(&order, &run, &mut table).await,
+            Name::Shutdown => shutdown::run(&order, &run, &mut table).await,
+            Name::Ingest => ingest::run(&order, &run, &mut table).await,
         };
         let failures = run.failures();
         tell(label, &order, &failures);

@@ -47,7 +47,7 @@ pub(crate) fn start(
         phase: setup.phase.clone(),
     };
     let view: Arc<dyn View> = tracker;
-    Ok(Client::new(name.to_owned(), pipeline.clone(), view, witness, tokio::spawn(poller.live())))
+    Ok(Client::new(pipeline.clone(), view, witness, tokio::spawn(poller.live())))
 }
 
 impl Poller {

@@ -68,7 +68,7 @@ pub(crate) fn start(
             }
         }
     });
-    Ok(Client::new(name.to_owned(), pipeline.clone(), view, witness, task))
+    Ok(Client::new(pipeline.clone(), view, witness, task))
 }
 
 impl Application {

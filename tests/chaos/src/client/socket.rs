@@ -71,7 +71,7 @@ pub(crate) fn start(
         phase: setup.phase.clone(),
     };
     let view: Arc<dyn View> = tracker;
-    Client::new(name.to_owned(), pipeline.clone(), view, witness, tokio::spawn(follower.live()))
+    Client::new(pipeline.clone(), view, witness, tokio::spawn(follower.live()))
 }
 
 impl Follower {
