@@ -89,7 +89,7 @@ test("called wrongly, a command exits with 2 and says how it is called", async (
     assert.equal(result.code, 2, args.join(" "));
     assert.notEqual(result.err, "", args.join(" "));
   }
-  refused(await run(["serve", "--store", "sqlite:x"]), 2, /--store/);
+  refused(await run(["serve", "--store", "floppy:x"]), 2, /--store/);
   refused(await run(["serve", "--listen", "0.0.0.0:0"]), 2, /--insecure/);
   const port = new URL(hub.url).host;
   refused(await run(["serve", "--listen", port]), 1, /something else listens there/);

@@ -11,6 +11,7 @@ mod schema;
 mod serve;
 mod signals;
 mod snapshot;
+mod store;
 mod watch;
 
 use std::process::ExitCode;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ragpulse_protocol::PipelineType;
 use ragpulse_protocol::http::TransportFlag;
-use ragpulse_server::{Config, Hub, HubParts};
+use ragpulse_server::{BuildError, Config, Hub, HubParts};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
 use crate::signals;
+use crate::store::{self, StoreOptions};
 
 /// How long a close may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -20,9 +21,8 @@ pub(crate) struct Options {
     /// Where to listen. Without authentication only loopback addresses are taken.
     #[arg(long, env = "RAGPULSE_LISTEN", default_value = "127.0.0.1:8103")]
     listen: SocketAddr,
-    /// Where events are kept: `memory:` (nothing survives the process).
-    #[arg(long, env = "RAGPULSE_STORE", default_value = "memory:")]
-    store: String,
+    #[command(flatten)]
+    store: StoreOptions,
     /// Listen beyond loopback although everybody who reaches the port may then see and report everything.
     #[arg(long)]
     insecure: bool,
@@ -58,11 +58,6 @@ enum Transport {
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    if options.store != "memory:" {
-        let line =
-            format!("--store {}: this version keeps events in memory only; use memory:", options.store);
-        return Err(Failure::usage(line));
-    }
     if !options.listen.ip().is_loopback() && !options.insecure {
         return Err(Failure::usage(format!(
             "--listen {}: this hub asks nobody who they are, so it listens on loopback addresses only; put a proxy \
@@ -82,8 +77,16 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     }
     let listener = bind(options.listen).await?;
     let address = address_of(&listener)?;
-    let parts = build(config)?;
-    println!("RagPulse is at http://{address}  (store: memory, nothing survives this process)");
+    let limits = config.limits.clone();
+    let store = tokio::task::spawn_blocking(move || store::open(options.store, &limits))
+        .await
+        .map_err(|error| Failure::new(format!("the store was not opened: {error}")))??;
+    let name = store.name;
+    let parts = Hub::builder().config(config).log(store.log).open().await.map_err(|error| match error {
+        BuildError::Config(error) => Failure::usage(error.to_string()),
+        error => Failure::new(error.to_string()),
+    })?;
+    println!("RagPulse is at http://{address}  (store: {name})");
     ragpulse_server::service::serve(listener, parts, signals::stop(), CLOSE_WITHIN)
         .await
         .map_err(|error| Failure::new(format!("the listener failed: {error}")))

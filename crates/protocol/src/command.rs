@@ -67,7 +67,7 @@ pub struct SubscribedPipeline {
 }
 
 /// The good answer to `subscribe`. The state itself comes by events, before or after this.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubscribeAck {

@@ -171,6 +171,28 @@ macro_rules! define_events {
 }
 with_contract!(define_events);
 
+impl Event {
+    /// The file it is about, if it is about one.
+    pub fn file(&self) -> Option<&FileRef> {
+        match self {
+            Self::FileQueued(event) => Some(&event.file),
+            Self::FileProcessing(event) => Some(&event.file),
+            Self::FileProgress(event) => Some(&event.file),
+            Self::FileCompleted(event) => Some(&event.file),
+            Self::FileFailed(event) => Some(&event.file),
+            Self::FileSkipped(event) => Some(&event.file),
+            Self::FileRetrying(event) => Some(&event.file),
+            Self::FileCancelled(event) => Some(&event.file),
+            Self::FileDeleted(event) => Some(&event.file),
+            Self::PipelineOnline(_)
+            | Self::PipelineOffline(_)
+            | Self::PipelineRemoved(_)
+            | Self::StatusUpdate(_)
+            | Self::Other(_) => None,
+        }
+    }
+}
+
 /// An event that is carried and counted without being understood: under `x:`, or of a later version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]

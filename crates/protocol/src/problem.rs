@@ -94,6 +94,8 @@ codes! {
     Closing = "closing", 503, retry;
     /// The store does not take or give anything right now; come back.
     StoreUnavailable = "store_unavailable", 503, retry;
+    /// There is no room where the store is; it takes events again by itself when there is.
+    StoreFull = "store_full", 503, retry;
 }
 
 impl Code {

@@ -403,6 +403,23 @@ impl PipelineStatus {
         matches!(self.liveness, Liveness::Live | Liveness::Late)
     }
 
+    /// The same state listing only these files, as far as it lists them: what a few events are tried on before they
+    /// count, or what is stored apart from the files. `counts` stay those of all files.
+    pub fn excerpt<'a>(&self, files: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            pipeline_id: self.pipeline_id.clone(),
+            pipeline_type: self.pipeline_type.clone(),
+            epoch: self.epoch.clone(),
+            status: self.status.clone(),
+            offline_reason: self.offline_reason.clone(),
+            watch_location: self.watch_location.clone(),
+            files: files.into_iter().filter_map(|id| self.files.get(id).cloned()).collect(),
+            reason: self.reason.clone(),
+            extra: self.extra.clone(),
+            ..*self
+        }
+    }
+
     /// The same state listing no more files than `limits` allow.
     pub fn limited_to(mut self, limits: Limits) -> Self {
         self.limits = limits;

@@ -70,6 +70,8 @@ pub struct HubLimits {
     pub ring_bytes: usize,
     /// The most events replayed over a socket; past that a snapshot is sent. Default 10,000.
     pub replay_events: u64,
+    /// The most bytes of events replayed over a socket; past that a snapshot is sent. Default 8 MiB.
+    pub replay_bytes: u64,
     /// The most events of a pipeline that the memory log keeps. Default 100,000.
     pub log_events: usize,
     /// The most bytes of a pipeline that the memory log keeps. Default 64 MiB.
@@ -118,6 +120,7 @@ impl Default for HubLimits {
             ring_events: 16_384,
             ring_bytes: 16 * 1024 * 1024,
             replay_events: 10_000,
+            replay_bytes: 8 * 1024 * 1024,
             log_events: 100_000,
             log_bytes: 64 * 1024 * 1024,
             progress_per_file: 10,

@@ -4,6 +4,7 @@
 //! [`room`]s; [`sweep`] continues subscribers whose buffers were full.
 
 mod build;
+mod feed;
 mod outlet;
 mod read;
 mod registry;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use ragpulse_protocol::command::PublishReceipt;
+use ragpulse_protocol::command::{PublishReceipt, SubscribedPipeline};
 use ragpulse_protocol::{Code, PipelineId, PipelineStatus, PipelineType, Problem, ReporterId, Timestamp};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,10 +41,10 @@ pub use build::{BuildError, HubBuilder, HubParts};
 pub(crate) use outlet::{Dialect, Outlet, Sent};
 pub(crate) use read::Found;
 pub(crate) use registry::Registry;
-pub(crate) use room::{Read, Room};
+pub(crate) use room::{Question, Read, Room};
 pub(crate) use stats::Counters;
 pub use stats::Stats;
-pub(crate) use writer::unknown_pipeline;
+pub(crate) use writer::{store_problem, unknown_pipeline};
 
 /// How long an acknowledgement waits at most until what it acknowledges can be seen on this node.
 const VISIBLE_WITHIN: Duration = Duration::from_millis(250);
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) started: Timestamp,
     writers: Vec<mpsc::Sender<writer::Command>>,
     sweeper: sweep::Paused,
+    /// Followers that wait for the log.
+    hungry: sweep::Paused,
     /// True from the moment that the hub begins to close: ingest refuses, held requests are answered.
     closing: watch::Sender<bool>,
     closed: AtomicBool,
@@ -208,6 +211,22 @@ impl Hub {
         self.0.sweeper.add(room, outlet);
     }
 
+    /// Asks the log whether it has what a subscriber missed, and has the subscriber continued by the answer.
+    pub(crate) async fn settle(
+        &self,
+        room: &Arc<Room>,
+        outlet: u64,
+        question: &Question,
+    ) -> SubscribedPipeline {
+        let extent = self.0.log.extent(&room.id, &question.cursor, question.last).await;
+        if let Err(error) = &extent {
+            tracing::error!(%error, pipeline = %room.id, "a subscriber gets a state in place of a replay");
+        }
+        let answer = room.settle(outlet, question, &extent);
+        self.continue_soon(room, outlet);
+        answer
+    }
+
     pub(crate) fn closing_signal(&self) -> watch::Receiver<bool> {
         self.0.closing.subscribe()
     }
@@ -241,13 +260,17 @@ impl Hub {
         // A moment for the buffers to drain; a peer that does not read is not waited for.
         tokio::time::sleep(left().min(Duration::from_millis(50))).await;
         if let Some(socket) = socket {
-            if tokio::time::timeout(left(), socket.close()).await.is_err() {
+            // Some of the time is the log's, however long the peers take.
+            if tokio::time::timeout(left() * 3 / 4, socket.close()).await.is_err() {
                 tracing::warn!("some peers did not close in time and were left to the listener");
             }
             socket.forget();
         }
         self.0.registry.clear_outlets();
         self.0.end.cancel();
+        if tokio::time::timeout(left(), self.0.log.close()).await.is_err() {
+            tracing::warn!("the log was not closed in time; the next start takes a little longer");
+        }
     }
 }
 

@@ -11,4 +11,4 @@ mod leases;
 pub(crate) use admit::{Admitted, Kind, Move, admit_all, parse_batch};
 pub(crate) use conflate::{Conflator, Offer, Slot};
 pub(crate) use fill::{hub_interrupted, hub_offline, hub_online};
-pub(crate) use leases::{Heard, Leases};
+pub(crate) use leases::{Heard, Lease, Leases};

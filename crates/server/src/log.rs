@@ -3,25 +3,30 @@
 //! The hub appends through one writer per pipeline and fans out from the [tail](EventLog::take_tail) only, so one node
 //! and many share one path.
 
+mod files;
 mod memory;
+mod place;
 mod record;
+pub mod sqlite;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use ragpulse_protocol::http::FilesPage;
-use ragpulse_protocol::{Cursor, Epoch, FileState, PipelineId, PipelineStatus, PipelineType, Timestamp};
+use ragpulse_protocol::{
+    Cursor, Epoch, FileState, PipelineId, PipelineStatus, PipelineType, ReporterId, Timestamp,
+};
 use tokio::sync::mpsc;
 
 pub use memory::MemoryLog;
 pub use record::{NewRecord, Record};
-
-use std::sync::Arc;
+pub use sqlite::SqliteLog;
 
 /// What is appended at once: all of it, or nothing.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The pipeline.
-    pub pipeline_id: PipelineId,
-    /// Its type; used when this opens the pipeline.
+    /// The pipeline's type; used when this opens the pipeline.
     pub pipeline_type: PipelineType,
     /// The events, in order.
     pub records: Vec<NewRecord>,
@@ -55,6 +60,22 @@ pub enum Page {
     Unknown,
 }
 
+/// How much there is after a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it is kept; so many bytes of payload.
+    Held {
+        /// The bytes.
+        bytes: u64,
+    },
+    /// What came after the cursor is no longer kept.
+    Trimmed,
+    /// The cursor is of another epoch.
+    EpochChanged,
+    /// There is no such pipeline.
+    Unknown,
+}
+
 /// Which files to list.
 #[derive(Debug, Clone, Default)]
 pub struct FilesQuery {
@@ -68,6 +89,43 @@ pub struct FilesQuery {
     pub limit: usize,
 }
 
+/// Which events to look up.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryQuery {
+    /// Only those about the file of this id.
+    pub file: Option<String>,
+    /// Only those of this name.
+    pub event: Option<String>,
+    /// Only those received at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only those received before this time.
+    pub until: Option<Timestamp>,
+    /// Only those after this `seq`.
+    pub after: u64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Events that were looked up.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryPage {
+    /// The events, in order; those of earlier epochs too.
+    pub records: Vec<Arc<Record>>,
+    /// From where to look on; `None` where there is nothing more. A page may be short, or empty, before the end.
+    pub next_after: Option<u64>,
+}
+
+/// A pipeline as a log knows it, for a hub that starts.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The state, with all files that the log lists.
+    pub state: PipelineStatus,
+    /// The first `seq` that can still be read; one more than the end where nothing can.
+    pub first: u64,
+    /// Who works on the open files, where a reporter gave its id.
+    pub owners: HashMap<String, ReporterId>,
+}
+
 /// What the tail brings, in the order of each pipeline's sequence.
 #[derive(Debug, Clone)]
 pub enum TailItem {
@@ -78,13 +136,30 @@ pub enum TailItem {
 }
 
 /// Why a log did not do what it was asked. The client may try again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the log cannot be {doing}: {cause}")]
 pub struct LogError {
+    /// What to do about it.
+    pub kind: LogErrorKind,
     /// `read` or `written`.
     pub doing: &'static str,
     /// What the store said; for the hub's own log, not for clients.
     pub cause: String,
+}
+
+/// What to do about an error of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogErrorKind {
+    /// There is no room. Make some; the log goes on by itself.
+    Full,
+    /// Anything else.
+    Unavailable,
+}
+
+impl LogError {
+    pub(crate) fn written(cause: impl ToString) -> Self {
+        Self { kind: LogErrorKind::Unavailable, doing: "written", cause: cause.to_string() }
+    }
 }
 
 /// A log of events.
@@ -93,21 +168,44 @@ pub trait EventLog: Send + Sync + 'static {
     /// Which of these ids were taken before.
     async fn seen(&self, pipeline: &PipelineId, ids: &[&str]) -> Result<Vec<bool>, LogError>;
 
-    /// Appends a batch, giving each record its place unless its id was taken before.
-    async fn append(&self, batch: Batch) -> Result<Appended, LogError>;
+    /// Appends batches of one pipeline in their order, all of them or none, giving each record its place unless its id
+    /// was taken before. A pipeline has one appender at a time.
+    async fn append(&self, pipeline: &PipelineId, batches: Vec<Batch>) -> Result<Vec<Appended>, LogError>;
 
     /// Reads at most `limit` records after a cursor.
     async fn read(&self, pipeline: &PipelineId, after: &Cursor, limit: usize) -> Result<Page, LogError>;
 
+    /// How much there is after a cursor, up to the record at `last`.
+    async fn extent(&self, pipeline: &PipelineId, after: &Cursor, last: u64) -> Result<Extent, LogError>;
+
     /// Lists files, also those that no snapshot lists; `None` for an unknown pipeline.
     async fn files(&self, pipeline: &PipelineId, query: FilesQuery) -> Result<Option<FilesPage>, LogError>;
 
-    /// The state of every pipeline, for a hub that starts.
-    async fn load(&self) -> Result<Vec<PipelineStatus>, LogError>;
+    /// Looks up events; `None` for an unknown pipeline.
+    async fn history(
+        &self,
+        pipeline: &PipelineId,
+        query: HistoryQuery,
+    ) -> Result<Option<HistoryPage>, LogError>;
+
+    /// Every pipeline, for a hub that starts.
+    async fn load(&self) -> Result<Vec<Stored>, LogError>;
 
     /// Deletes a pipeline's history, its ids and its state; the next event opens a new epoch.
     async fn forget(&self, pipeline: &PipelineId) -> Result<(), LogError>;
 
     /// The stream of all that is appended. It can be taken once; it is bounded, and an append waits while it is full.
     fn take_tail(&self) -> Option<mpsc::Receiver<TailItem>>;
+
+    /// Nothing more is appended: writes down what makes the next start quick. A log that was not closed is as whole.
+    async fn close(&self);
+}
+
+/// The epoch of a new life: it must never be that of another one.
+pub(crate) fn new_epoch() -> Epoch {
+    use std::hash::{BuildHasher, RandomState};
+    // Keys from the system's randomness: two processes must never make the same epoch.
+    let name = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+    // Sixteen hexadecimal digits are a valid name.
+    Epoch::new(&name).unwrap_or_else(|_| unreachable!("{name} is a valid epoch"))
 }

@@ -18,7 +18,7 @@ pub(crate) struct ServedHub {
 impl ServedHub {
     pub(crate) async fn start(bin: &Path) -> Result<Self, AnyError> {
         let mut child = Command::new(bin)
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--store", "memory:"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -101,7 +101,8 @@ export async function startHub(...args) {
 /** A hub that the caller ends. */
 export async function openHub(...args) {
   const listen = args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
-  const program = new Program(["serve", ...listen, ...args]);
+  const store = args.includes("--store") ? [] : ["--store", "memory:"];
+  const program = new Program(["serve", ...listen, ...store, ...args]);
   const [, url] = await program.line(/^RagPulse is at (http:\/\/\S+)/);
   return new Hub(url, program);
 }

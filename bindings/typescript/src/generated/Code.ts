@@ -2,4 +2,4 @@
 /**
  * The stable code of an error.
  */
-export type Code = "invalid_json" | "invalid_request" | "invalid_cursor" | "invalid_name" | "unauthorized" | "forbidden" | "foreign_origin" | "foreign_host" | "not_found" | "unknown_pipeline" | "method_not_allowed" | "type_conflict" | "body_too_large" | "batch_too_large" | "unsupported_media_type" | "invalid_event" | "unknown_event" | "reserved_field" | "pipeline_mismatch" | "limit_exceeded" | "internal" | "overloaded" | "closing" | "store_unavailable";
+export type Code = "invalid_json" | "invalid_request" | "invalid_cursor" | "invalid_name" | "unauthorized" | "forbidden" | "foreign_origin" | "foreign_host" | "not_found" | "unknown_pipeline" | "method_not_allowed" | "type_conflict" | "body_too_large" | "batch_too_large" | "unsupported_media_type" | "invalid_event" | "unknown_event" | "reserved_field" | "pipeline_mismatch" | "limit_exceeded" | "internal" | "overloaded" | "closing" | "store_unavailable" | "store_full";

@@ -71,6 +71,11 @@ impl FileTable {
         .filter(move |file| state.is_none_or(|state| file.state == state))
     }
 
+    /// The first file that has ended, by `seq`.
+    pub fn first_ended(&self) -> Option<&FileStatus> {
+        self.ended.first().and_then(|(_, id)| self.by_id.get(id))
+    }
+
     /// Puts a file in, in place of what was there under its id.
     pub(crate) fn insert(&mut self, file: FileStatus) {
         self.remove(&file.id);

@@ -5,15 +5,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use ragpulse_protocol::Cursor;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, Hub, Inner, Registry, sweep, tail, writer};
+use super::{Counters, Hub, Inner, Registry, feed, sweep, tail, writer};
 use crate::auth::{Authoriser, Open};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError};
-use crate::log::{EventLog, LogError, MemoryLog};
+use crate::config::{Config, ConfigError, HubLimits};
+use crate::log::{EventLog, LogError, MemoryLog, Page, Record, Stored};
 use crate::transport::{self, HubLayer};
+
+/// How many events of all pipelines are read into memory when a hub starts …
+const WARM_EVENTS: usize = 262_144;
+/// … and how many bytes of them.
+const WARM_BYTES: usize = 256 * 1024 * 1024;
+/// How many events are read at once then.
+const WARM_PAGE: usize = 4_096;
 
 /// Sets up a hub.
 #[derive(Default)]
@@ -94,14 +102,14 @@ impl HubBuilder {
     /// # Errors
     /// [`BuildError`], also when the log cannot be read.
     pub async fn open(self) -> Result<HubParts, BuildError> {
-        let states = match &self.log {
-            Some(log) => log.load().await?,
+        let stored = match &self.log {
+            Some(log) => warm(log.as_ref(), &self.config.limits).await?,
             None => Vec::new(),
         };
-        self.build_from(states)
+        self.build_from(stored)
     }
 
-    fn build_from(self, states: Vec<ragpulse_protocol::PipelineStatus>) -> Result<HubParts, BuildError> {
+    fn build_from(self, stored: Vec<Warm>) -> Result<HubParts, BuildError> {
         let config = self.config;
         config.check()?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
@@ -116,10 +124,10 @@ impl HubBuilder {
             (0..count).map(|_| mpsc::channel(config.limits.ingest_queue)).unzip();
         let registry = Registry::new(&config.limits);
         let mut desks: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-        for state in states {
-            let id = state.pipeline_id.clone();
-            desks[writer::shard(&id, count)].push((id.clone(), writer::restore(&state, &config, now)));
-            registry.get_or_open(&id).restore(state);
+        for (stored, records) in stored {
+            let id = stored.state.pipeline_id.clone();
+            desks[writer::shard(&id, count)].push((id.clone(), writer::restore(&stored, &config, now)));
+            registry.get_or_open(&id).restore(stored.state, records);
         }
         let hub = Hub(Arc::new(Inner {
             config,
@@ -131,6 +139,7 @@ impl HubBuilder {
             started: now,
             writers,
             sweeper: sweep::Paused::default(),
+            hungry: sweep::Paused::default(),
             closing: watch::Sender::new(false),
             closed: AtomicBool::new(false),
             end: CancellationToken::new(),
@@ -145,9 +154,64 @@ impl HubBuilder {
         }
         runtime.spawn(tail::run(hub.0.clone(), tail));
         runtime.spawn(sweep::run(hub.0.clone()));
+        runtime.spawn(feed::run(hub.0.clone()));
         runtime.spawn(heartbeats(hub.0.clone()));
         Ok(HubParts { router: transport::router(&hub), layer, hub })
     }
+}
+
+/// A pipeline as the log knew it, and its last events.
+type Warm = (Stored, Vec<Arc<Record>>);
+
+/// Reads what the log holds, and the last events of each pipeline into memory: after a restart everybody comes back at
+/// once, and their replays are not to wait for a disk. The pipelines that were active last come first, within bounds.
+async fn warm(log: &dyn EventLog, limits: &HubLimits) -> Result<Vec<Warm>, LogError> {
+    let mut stored = log.load().await?;
+    stored.sort_unstable_by_key(|stored| std::cmp::Reverse(stored.state.last_activity));
+    let (mut events, mut bytes) = (WARM_EVENTS, WARM_BYTES);
+    let mut warm = Vec::with_capacity(stored.len());
+    for stored in stored {
+        let records = last_events(log, &stored, limits.ring_events.min(events), limits.ring_bytes.min(bytes));
+        let records = records.await?;
+        events -= records.len();
+        bytes = bytes.saturating_sub(records.iter().map(|record| record.size()).sum());
+        warm.push((stored, records));
+    }
+    Ok(warm)
+}
+
+/// The last events of a pipeline, without holes and within bounds.
+async fn last_events(
+    log: &dyn EventLog,
+    stored: &Stored,
+    most: usize,
+    most_bytes: usize,
+) -> Result<Vec<Arc<Record>>, LogError> {
+    let end = stored.state.seq;
+    let most = u64::try_from(most).unwrap_or(u64::MAX);
+    let seq = end.saturating_sub(most).max(stored.first.saturating_sub(1));
+    let mut cursor = Cursor { epoch: stored.state.epoch.clone(), seq };
+    let mut records = Vec::new();
+    while cursor.seq < end {
+        match log.read(&stored.state.pipeline_id, &cursor, WARM_PAGE).await? {
+            Page::Records(page) if !page.is_empty() => {
+                cursor.seq += page.len() as u64;
+                records.extend(page);
+            }
+            // Nothing else trims while a hub starts, so what was there a moment ago is there.
+            _ => break,
+        }
+    }
+    let mut left = most_bytes;
+    let fits = records.iter().rev().take_while(|record| {
+        let size = record.size();
+        let fits = size <= left;
+        left = left.saturating_sub(size);
+        fits
+    });
+    let kept = fits.count();
+    records.drain(..records.len() - kept);
+    Ok(records)
 }
 
 /// Signs of life to subscribers, and now and then a look for ids that are held for nobody.

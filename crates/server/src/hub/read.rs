@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use ragpulse_protocol::status::ResetReason;
-use ragpulse_protocol::{Code, Cursor, Epoch, PipelineStatus, Problem};
+use ragpulse_protocol::{Cursor, Epoch, PipelineStatus, Problem};
 
 use super::snapshot::fitted;
-use super::{Hub, Read, Room};
+use super::{Hub, Read, Room, store_problem};
 use crate::log::{Page, Record};
 
 /// What there is after a cursor.
@@ -37,10 +37,7 @@ impl Hub {
             Read::Older { epoch } => epoch,
         };
         let Some(cursor) = cursor else { return Ok(Found::Unknown) };
-        let page = self.0.log.read(&room.id, cursor, limit).await.map_err(|error| {
-            tracing::error!(%error, "the log failed");
-            Problem::new(Code::StoreUnavailable, "The hub's store does not answer. Ask again.")
-        })?;
+        let page = self.0.log.read(&room.id, cursor, limit).await.map_err(|error| store_problem(&error))?;
         let reason = match page {
             // The log may be ahead of this room; what the room has not applied is not told yet.
             Page::Records(mut records) => {

@@ -19,7 +19,7 @@ use ragpulse_protocol::{
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
-pub(crate) use self::follow::Advance;
+pub(crate) use self::follow::{Advance, Question};
 use self::follow::{Follower, Owed};
 use super::outlet::{Dialect, Sent};
 use super::ring::Ring;
@@ -34,7 +34,13 @@ pub(crate) struct Room {
     /// The last `seq` applied; 0 while the pipeline is not known.
     head: watch::Sender<u64>,
     heard: AtomicI64,
-    replay_events: u64,
+    budget: Budget,
+}
+
+/// What is replayed at most; past that a snapshot is cheaper for everybody.
+struct Budget {
+    events: u64,
+    bytes: u64,
 }
 
 struct RoomInner {
@@ -83,7 +89,7 @@ impl Room {
             }),
             head: watch::Sender::new(0),
             heard: AtomicI64::new(0),
-            replay_events: limits.replay_events,
+            budget: Budget { events: limits.replay_events, bytes: limits.replay_bytes },
         }
     }
 
@@ -121,12 +127,13 @@ impl Room {
         self.heard.store(now.as_millis(), Ordering::Relaxed);
     }
 
-    /// Takes over a state from the log, for a hub that starts.
-    pub(crate) fn restore(&self, state: PipelineStatus) {
+    /// Takes over a state and its last events from the log, for a hub that starts.
+    pub(crate) fn restore(&self, state: PipelineStatus, records: Vec<Arc<Record>>) {
         self.heard.store(state.last_activity.as_millis(), Ordering::Relaxed);
         let mut inner = self.inner.lock();
         self.head.send_replace(state.seq);
         inner.state = Some(state.limited_to(Limits::default()));
+        records.into_iter().for_each(|record| inner.ring.push(record));
         inner.snapshots.forget();
     }
 
@@ -196,6 +203,8 @@ impl Room {
             inner.generation += 1;
             follower.generation = inner.generation;
             follower.position = 0;
+            follower.from_log = false;
+            follower.backlog.clear();
             if !follower.live {
                 // The sweeper brings it the end of this life before anything of the next.
                 follower.owed = inner.farewell.clone().map(Owed::Farewell);

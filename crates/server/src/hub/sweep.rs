@@ -30,6 +30,16 @@ impl Paused {
         self.woken.notify_one();
     }
 
+    /// All of them, which are nobody's then.
+    pub(super) fn take(&self) -> HashMap<(PipelineId, u64), Arc<Room>> {
+        std::mem::take(&mut *self.behind.lock())
+    }
+
+    /// Waits until there is one.
+    pub(super) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+
     /// How many there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
@@ -40,10 +50,10 @@ impl Paused {
 /// Runs until the hub ends.
 pub(super) async fn run(hub: Arc<Inner>) {
     loop {
-        let behind = std::mem::take(&mut *hub.sweeper.behind.lock());
+        let behind = hub.sweeper.take();
         if behind.is_empty() {
             tokio::select! {
-                () = hub.sweeper.woken.notified() => continue,
+                () = hub.sweeper.woken() => continue,
                 () = hub.end.cancelled() => return,
             }
         }
@@ -55,8 +65,10 @@ pub(super) async fn run(hub: Arc<Inner>) {
             hub.counters.delivered.fetch_add(moved.delivered, Ordering::Relaxed);
             hub.counters.lagged.fetch_add(u64::from(moved.lagged), Ordering::Relaxed);
             progressed |= moved.delivered > 0;
-            if moved.to == Advance::Behind {
-                still.push((key, room));
+            match moved.to {
+                Advance::Behind => still.push((key, room)),
+                Advance::BehindRing => hub.hungry.add(&room, key.1),
+                Advance::Live | Advance::Asking | Advance::Gone => {}
             }
             if number % 16 == 15 {
                 tokio::task::yield_now().await;

@@ -10,17 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use ragpulse_protocol::command::PublishReceipt;
 use ragpulse_protocol::{Code, Epoch, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
-use self::desk::{Desk, Plan};
+use self::desk::{Desk, Plan, Undo};
 use super::Inner;
-use crate::ingest::{Admitted, Heard, Kind};
-use crate::log::{Appended, Batch, LogError, NewRecord};
+use crate::ingest::{Admitted, Heard, Kind, Lease};
+use crate::log::{Appended, Batch, LogError, LogErrorKind, NewRecord};
 
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(250);
+/// How many publishes are appended together at most …
+const TOGETHER: usize = 64;
+/// … and from how many events on no more are added to them.
+const EVENTS_TOGETHER: usize = 2_000;
 
 /// What a writer is asked to do.
 pub(crate) enum Command {
@@ -60,7 +65,7 @@ pub(super) async fn run(
         let due = writer.next_due();
         tokio::select! {
             command = commands.recv() => match command {
-                Some(command) => writer.handle(command).await,
+                Some(command) => writer.handle_all(command, &mut commands).await,
                 None => return,
             },
             _ = tick.tick() => writer.look_at_leases().await,
@@ -72,6 +77,9 @@ pub(super) async fn run(
 
 pub(super) use desk::restore;
 
+/// The answer to a publish.
+type Reply = oneshot::Sender<Result<PublishReceipt, Problem>>;
+
 struct Writer {
     hub: Arc<Inner>,
     desks: HashMap<PipelineId, Desk>,
@@ -79,42 +87,165 @@ struct Writer {
     holding: HashSet<PipelineId>,
 }
 
+/// A publish that has its plan, and waits for the log.
+struct Planned {
+    reply: Reply,
+    reporter: Option<ReporterId>,
+    received_at: Timestamp,
+    /// Which records of its batch the reporter sent; the hub made the others.
+    own: Vec<bool>,
+    /// Whether it has a batch: what it sent may all have been conflated.
+    has_batch: bool,
+    duplicates: u64,
+    conflated: u64,
+    undo: Undo,
+    lease: Option<Lease>,
+}
+
 impl Writer {
-    async fn handle(&mut self, command: Command) {
-        match command {
-            Command::Publish(publish, reply) => {
-                let answer = self.publish(publish).await;
-                let _ = reply.send(answer);
+    /// Does what it is asked, and at once what else waits: publishes that came together are appended together.
+    async fn handle_all(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
+        let mut next = Some(first);
+        let mut publishes = Vec::new();
+        let mut events = 0;
+        while let Some(command) = next.take() {
+            match command {
+                Command::Publish(publish, reply) => {
+                    events += publish.events.len();
+                    publishes.push((publish, reply));
+                    if publishes.len() >= TOGETHER || events >= EVENTS_TOGETHER {
+                        self.publish_all(std::mem::take(&mut publishes)).await;
+                        return;
+                    }
+                }
+                Command::Forget(pipeline, requested_by, reply) => {
+                    self.publish_all(std::mem::take(&mut publishes)).await;
+                    let answer = self.forget(&pipeline, requested_by).await;
+                    let _ = reply.send(answer);
+                }
+                Command::Flush(reply) => {
+                    self.publish_all(std::mem::take(&mut publishes)).await;
+                    self.drain().await;
+                    let _ = reply.send(());
+                }
             }
-            Command::Forget(pipeline, requested_by, reply) => {
-                let answer = self.forget(&pipeline, requested_by).await;
-                let _ = reply.send(answer);
+            next = waiting.try_recv().ok();
+        }
+        self.publish_all(publishes).await;
+    }
+
+    async fn publish_all(&mut self, publishes: Vec<(Publish, Reply)>) {
+        let mut by_pipeline: Vec<(PipelineId, Vec<(Publish, Reply)>)> = Vec::new();
+        for (publish, reply) in publishes {
+            match by_pipeline.iter_mut().find(|(id, _)| *id == publish.pipeline) {
+                Some((_, publishes)) => publishes.push((publish, reply)),
+                None => by_pipeline.push((publish.pipeline.clone(), vec![(publish, reply)])),
             }
-            Command::Flush(reply) => {
-                self.drain().await;
-                let _ = reply.send(());
+        }
+        let taken = join_all(by_pipeline.iter().map(|(id, publishes)| self.taken(id, publishes))).await;
+        let mut under_way = Vec::new();
+        for ((pipeline, publishes), taken) in by_pipeline.into_iter().zip(taken) {
+            match taken {
+                Ok(taken) => {
+                    let (planned, batches) = self.plan_all(&pipeline, publishes, taken);
+                    under_way.push((pipeline, planned, batches));
+                }
+                Err(error) => {
+                    let problem = store_problem(&error);
+                    publishes.into_iter().for_each(|(_, reply)| drop(reply.send(Err(problem.clone()))));
+                }
+            }
+        }
+        let appended =
+            join_all(under_way.iter_mut().map(|(pipeline, _, batches)| {
+                let (log, batches) = (&self.hub.log, std::mem::take(batches));
+                async move {
+                    if batches.is_empty() { Ok(Vec::new()) } else { log.append(pipeline, batches).await }
+                }
+            }))
+            .await;
+        for ((pipeline, planned, _), appended) in under_way.into_iter().zip(appended) {
+            match appended {
+                Ok(appended) => self.finish_all(&pipeline, planned, appended),
+                Err(error) => self.fail_all(&pipeline, planned, &error),
             }
         }
     }
 
-    async fn publish(&mut self, publish: Publish) -> Result<PublishReceipt, Problem> {
-        let Publish { pipeline, reporter, events, received_at } = publish;
+    /// Which ids of these publishes were taken before.
+    async fn taken(
+        &self,
+        pipeline: &PipelineId,
+        publishes: &[(Publish, Reply)],
+    ) -> Result<HashSet<String>, LogError> {
+        let events = publishes.iter().flat_map(|(publish, _)| &publish.events);
+        let ids: Vec<&str> = events.filter_map(|event| event.event_id.as_deref()).collect();
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let seen = self.hub.log.seen(pipeline, &ids).await?;
+        Ok(ids.iter().zip(seen).filter(|(_, seen)| *seen).map(|(id, _)| (*id).to_owned()).collect())
+    }
+
+    /// Plans publishes of one pipeline, one after the other, as if each before it had been appended.
+    fn plan_all(
+        &mut self,
+        pipeline: &PipelineId,
+        publishes: Vec<(Publish, Reply)>,
+        mut taken: HashSet<String>,
+    ) -> (Vec<Planned>, Vec<Batch>) {
+        let mut planned = Vec::with_capacity(publishes.len());
+        let mut batches = Vec::with_capacity(publishes.len());
+        for (publish, reply) in publishes {
+            let ids: Vec<String> = publish.events.iter().filter_map(|event| event.event_id.clone()).collect();
+            let (reporter, received_at) = (publish.reporter.clone(), publish.received_at);
+            match self.plan(pipeline, publish, &taken) {
+                Ok((plan, duplicates, lease)) => {
+                    taken.extend(ids);
+                    let Plan { records, own, remember, conflated, undo } = plan;
+                    let has_batch = !records.is_empty() || !remember.is_empty();
+                    if has_batch && let Some(desk) = self.desks.get(pipeline) {
+                        let pipeline_type = desk.pipeline_type.clone();
+                        batches.push(Batch { pipeline_type, records, remember, received_at });
+                    }
+                    planned.push(Planned {
+                        reply,
+                        reporter,
+                        received_at,
+                        own,
+                        has_batch,
+                        duplicates,
+                        conflated,
+                        undo,
+                        lease,
+                    });
+                }
+                Err(problem) => {
+                    self.drop_unborn(pipeline, &planned);
+                    let _ = reply.send(Err(problem));
+                }
+            }
+        }
+        (planned, batches)
+    }
+
+    /// A plan, how many events had been taken before, and the reporter's lease before it spoke.
+    fn plan(
+        &mut self,
+        pipeline: &PipelineId,
+        publish: Publish,
+        taken: &HashSet<String>,
+    ) -> Result<(Plan, u64, Option<Lease>), Problem> {
+        let Publish { reporter, events, received_at, .. } = publish;
         let sent = events.len() as u64;
-        let fresh = self.fresh(&pipeline, events).await?;
+        let fresh = fresh(events, taken);
         let duplicates = sent - fresh.len() as u64;
-        self.open_desk(&pipeline, &fresh)?;
-        let Some(desk) = self.desks.get_mut(&pipeline) else { return Err(unknown_pipeline(&pipeline)) };
+        self.open_desk(pipeline, &fresh)?;
+        let Some(desk) = self.desks.get_mut(pipeline) else { return Err(unknown_pipeline(pipeline)) };
 
         let config = &self.hub.config;
         let lease = desk.leases.of(reporter.as_ref());
-        let heard = desk.leases.hear(
-            reporter.as_ref(),
-            None,
-            desk.lease_seconds.unwrap_or(config.lease_seconds),
-            config.limits.reporters,
-            received_at,
-        );
-        if heard == Heard::TooMany {
+        if desk.hear(reporter.as_ref(), config, received_at) == Heard::TooMany {
             return Err(Problem::new(
                 Code::LimitExceeded,
                 format!(
@@ -122,84 +253,74 @@ impl Writer {
                 ),
             ));
         }
-        let plan = desk.plan(&pipeline, reporter.as_ref(), fresh, received_at, &config.limits);
-        let plan = match plan {
-            Ok(plan) => plan,
-            Err(problem) => {
-                desk.leases.put_back(reporter.as_ref(), lease);
-                self.drop_unborn(&pipeline);
-                return Err(problem);
-            }
-        };
-        let Plan { records, own, remember, conflated, undo } = plan;
-        let appended = if records.is_empty() && remember.is_empty() {
-            desk.last.clone().map(|(epoch, seq)| Appended { epoch, seq, places: Vec::new() })
-        } else {
-            let batch = Batch {
-                pipeline_id: pipeline.clone(),
-                pipeline_type: desk.pipeline_type.clone(),
-                records,
-                remember,
-                received_at,
-            };
-            match self.hub.log.append(batch).await {
-                Ok(appended) => Some(appended),
-                Err(error) => {
-                    if let Some(desk) = self.desks.get_mut(&pipeline) {
-                        desk.undo(undo);
-                        desk.leases.put_back(reporter.as_ref(), lease);
-                    }
-                    self.drop_unborn(&pipeline);
-                    return Err(store_unavailable(&error));
-                }
-            }
-        };
-        let Some(appended) = appended else {
-            self.drop_unborn(&pipeline);
-            return Err(unknown_pipeline(&pipeline));
-        };
-        let Some(desk) = self.desks.get_mut(&pipeline) else { return Err(unknown_pipeline(&pipeline)) };
-        desk.last = Some((appended.epoch.clone(), appended.seq));
-        if !desk.online {
-            // Who spoke only to say again that it left is not there.
-            desk.leases.clear();
-        }
-        let (mut accepted, mut repeated) = (0, duplicates);
-        for (place, own) in appended.places.iter().zip(&own) {
-            match (place, own) {
-                (Some(_), true) => accepted += 1,
-                (None, true) => repeated += 1,
-                (_, false) => {}
-            }
-        }
-        if desk.conflator.next_due().is_some() {
-            self.holding.insert(pipeline.clone());
-        }
-        self.show_life(&pipeline, received_at);
-        let counters = &self.hub.counters;
-        counters.accepted.fetch_add(accepted, Ordering::Relaxed);
-        counters.duplicates.fetch_add(repeated, Ordering::Relaxed);
-        counters.conflated.fetch_add(conflated, Ordering::Relaxed);
-        Ok(PublishReceipt {
-            accepted,
-            duplicates: repeated,
-            conflated,
-            epoch: appended.epoch,
-            seq: appended.seq,
-        })
+        let plan = desk.plan(pipeline, reporter.as_ref(), fresh, received_at, &config.limits);
+        let plan = plan.inspect_err(|_| desk.leases.put_back(reporter.as_ref(), lease))?;
+        Ok((plan, duplicates, lease))
     }
 
-    /// Leaves out the events whose ids were taken before, or stand twice in the batch.
-    async fn fresh(&self, pipeline: &PipelineId, events: Vec<Admitted>) -> Result<Vec<Admitted>, Problem> {
-        let ids: Vec<&str> = events.iter().filter_map(|event| event.event_id.as_deref()).collect();
-        if ids.is_empty() {
-            return Ok(events);
+    fn finish_all(&mut self, pipeline: &PipelineId, planned: Vec<Planned>, appended: Vec<Appended>) {
+        let mut appended = appended.into_iter();
+        let mut last_heard = None;
+        for plan in planned {
+            let Some(desk) = self.desks.get_mut(pipeline) else {
+                let _ = plan.reply.send(Err(unknown_pipeline(pipeline)));
+                continue;
+            };
+            let mut places = Vec::new();
+            if plan.has_batch
+                && let Some(appended) = appended.next()
+            {
+                desk.last = Some((appended.epoch, appended.seq));
+                places = appended.places;
+            }
+            // All that it sent was known before, and there is nothing to append it to.
+            let Some((epoch, seq)) = desk.last.clone() else {
+                let _ = plan.reply.send(Err(unknown_pipeline(pipeline)));
+                continue;
+            };
+            let (mut accepted, mut duplicates) = (0, plan.duplicates);
+            for (place, own) in places.iter().zip(&plan.own) {
+                match (place, own) {
+                    (Some(_), true) => accepted += 1,
+                    (None, true) => duplicates += 1,
+                    (_, false) => {}
+                }
+            }
+            let conflated = plan.conflated;
+            let counters = &self.hub.counters;
+            counters.accepted.fetch_add(accepted, Ordering::Relaxed);
+            counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
+            counters.conflated.fetch_add(conflated, Ordering::Relaxed);
+            last_heard = Some(plan.received_at);
+            desk.took(plan.reporter.as_ref());
+            let _ = plan.reply.send(Ok(PublishReceipt { accepted, duplicates, conflated, epoch, seq }));
         }
-        let seen = self.hub.log.seen(pipeline, &ids).await.map_err(|error| store_unavailable(&error))?;
-        let mut taken: HashSet<String> =
-            ids.iter().zip(seen).filter(|(_, seen)| *seen).map(|(id, _)| (*id).to_owned()).collect();
-        let fresh = |event: &Admitted| event.event_id.as_ref().is_none_or(|id| taken.insert(id.clone()));
-        Ok(events.into_iter().filter(fresh).collect())
+        self.drop_unborn(pipeline, &[]);
+        if let Some(desk) = self.desks.get_mut(pipeline) {
+            if !desk.online {
+                // Who spoke only to say again that it left is not there.
+                desk.leases.clear();
+            }
+            if desk.conflator.next_due().is_some() {
+                self.holding.insert(pipeline.clone());
+            }
+        }
+        if let Some(heard) = last_heard {
+            self.show_life(pipeline, heard);
+        }
+    }
+
+    /// The log took nothing: what the plans changed is taken back, the last first.
+    fn fail_all(&mut self, pipeline: &PipelineId, planned: Vec<Planned>, error: &LogError) {
+        let problem = store_problem(error);
+        for plan in planned.into_iter().rev() {
+            if let Some(desk) = self.desks.get_mut(pipeline) {
+                desk.undo(plan.undo);
+                desk.leases.put_back(plan.reporter.as_ref(), plan.lease);
+            }
+            let _ = plan.reply.send(Err(problem.clone()));
+        }
+        self.drop_unborn(pipeline, &[]);
     }
 
     /// A pipeline never seen is opened by `pipeline:online` and by nothing else.
@@ -225,9 +346,9 @@ impl Writer {
         Desk::new(kind, &self.hub.config.limits)
     }
 
-    /// A desk that was opened for a batch that failed goes again.
-    fn drop_unborn(&mut self, pipeline: &PipelineId) {
-        if self.desks.get(pipeline).is_some_and(|desk| desk.last.is_none()) {
+    /// A desk that was opened for a batch that failed goes again, unless others wait to be appended.
+    fn drop_unborn(&mut self, pipeline: &PipelineId, waiting: &[Planned]) {
+        if waiting.is_empty() && self.desks.get(pipeline).is_some_and(|desk| desk.last.is_none()) {
             self.desks.remove(pipeline);
         }
     }
@@ -279,16 +400,13 @@ impl Writer {
         records: Vec<NewRecord>,
         now: Timestamp,
     ) -> Result<(Epoch, u64), LogError> {
-        let batch = Batch {
-            pipeline_id: pipeline.clone(),
-            pipeline_type,
-            records,
-            remember: Vec::new(),
-            received_at: now,
-        };
-        let appended = self.hub.log.append(batch).await.inspect_err(|error| {
+        let batch = Batch { pipeline_type, records, remember: Vec::new(), received_at: now };
+        let appended = self.hub.log.append(pipeline, vec![batch]).await.inspect_err(|error| {
             tracing::warn!(%pipeline, %error, "the hub's own events were not appended");
         })?;
+        let Some(appended) = appended.into_iter().next() else {
+            return Err(LogError::written("it gave no place"));
+        };
         let last = (appended.epoch, appended.seq);
         if let Some(desk) = self.desks.get_mut(pipeline) {
             desk.last = Some(last.clone());
@@ -337,8 +455,8 @@ impl Writer {
         let now = self.hub.clock.now();
         let removed = desk::removed(requested_by.as_deref(), now);
         let kind = desk.pipeline_type.clone();
-        self.append(pipeline, kind, vec![removed], now).await.map_err(|error| store_unavailable(&error))?;
-        self.hub.log.forget(pipeline).await.map_err(|error| store_unavailable(&error))?;
+        self.append(pipeline, kind, vec![removed], now).await.map_err(|error| store_problem(&error))?;
+        self.hub.log.forget(pipeline).await.map_err(|error| store_problem(&error))?;
         self.desks.remove(pipeline);
         self.holding.remove(pipeline);
         Ok(())
@@ -352,7 +470,27 @@ pub(crate) fn unknown_pipeline(pipeline: &PipelineId) -> Problem {
     )
 }
 
-fn store_unavailable(error: &LogError) -> Problem {
+/// What a client is told of an error of the log.
+pub(crate) fn store_problem(error: &LogError) -> Problem {
     tracing::error!(%error, "the log failed");
-    Problem::new(Code::StoreUnavailable, "The hub's store does not answer. Nothing was taken; send it again.")
+    match error.kind {
+        LogErrorKind::Full => Problem::new(
+            Code::StoreFull,
+            "There is no room on the disk of the hub's store. Nothing was taken; it goes on by itself when there is \
+             room. Send this again later.",
+        ),
+        LogErrorKind::Unavailable => Problem::new(
+            Code::StoreUnavailable,
+            "The hub's store does not answer. Nothing was taken; ask again later.",
+        ),
+    }
+}
+
+/// The events whose ids were not taken before and do not stand twice in the batch.
+fn fresh(events: Vec<Admitted>, taken: &HashSet<String>) -> Vec<Admitted> {
+    let mut own: HashSet<String> = HashSet::new();
+    let fresh = |event: &Admitted| {
+        event.event_id.as_ref().is_none_or(|id| !taken.contains(id) && own.insert(id.clone()))
+    };
+    events.into_iter().filter(fresh).collect()
 }

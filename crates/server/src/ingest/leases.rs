@@ -79,9 +79,9 @@ impl Leases {
         self.reporters.len()
     }
 
-    /// Whether anybody but this one reports.
-    pub(crate) fn has_others(&self, reporter: Option<&ReporterId>) -> bool {
-        self.reporters.keys().any(|other| other.as_ref() != reporter)
+    /// Who reports beside this one.
+    pub(crate) fn others(&self, reporter: Option<&ReporterId>) -> impl Iterator<Item = Option<&ReporterId>> {
+        self.reporters.keys().map(Option::as_ref).filter(move |other| *other != reporter)
     }
 
     /// The reporters whose lease has ended.
@@ -127,9 +127,9 @@ mod tests {
         let worker = ReporterId::new("worker-1").unwrap();
         let mut leases = Leases::default();
         leases.hear(Some(&worker), Some(10), 120, 2, at(0));
-        assert!(!leases.has_others(Some(&worker)));
+        assert_eq!(leases.others(Some(&worker)).count(), 0);
         leases.hear(None, None, 120, 2, at(0));
-        assert!(leases.has_others(Some(&worker)));
+        assert_eq!(leases.others(Some(&worker)).count(), 1);
         assert_eq!(leases.hear(Some(&ReporterId::new("third").unwrap()), None, 1, 2, at(0)), Heard::TooMany);
         assert_eq!(leases.lapsed(at(11)), vec![Some(worker.clone())]);
         assert_eq!(leases.liveness(at(11)), Liveness::Live, "the other one is heard");

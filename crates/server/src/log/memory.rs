@@ -5,13 +5,16 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use ragpulse_protocol::http::FilesPage;
-use ragpulse_protocol::status::Limits;
-use ragpulse_protocol::{Cursor, Epoch, FileStatus, PipelineId, PipelineStatus, Timestamp, apply};
+use ragpulse_protocol::{Cursor, PipelineId, PipelineStatus, Timestamp, apply};
 use tokio::sync::mpsc;
 
-use super::{Appended, Batch, EventLog, FilesQuery, LogError, Page, Record, TailItem};
+use super::place::{file_limits, opening, place, trial};
+use super::{
+    Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, Page, Record, Stored,
+    TailItem, files,
+};
 use crate::config::HubLimits;
 
 /// How many batches wait between the log and the tail before an append waits too.
@@ -26,7 +29,7 @@ const IDS_MAX: usize = 4_000_000;
 /// A log that keeps the last events of each pipeline in memory.
 #[derive(Debug)]
 pub struct MemoryLog {
-    pipelines: Mutex<HashMap<PipelineId, Pipeline>>,
+    pipelines: RwLock<HashMap<PipelineId, Arc<Mutex<Pipeline>>>>,
     limits: HubLimits,
     hashers: [RandomState; 2],
     tail: mpsc::Sender<TailItem>,
@@ -66,12 +69,41 @@ impl Ids {
     }
 }
 
+impl Pipeline {
+    fn first(&self) -> u64 {
+        self.records.front().map_or(self.state.seq + 1, |record| record.seq)
+    }
+
+    /// The records after a cursor, or why there are none.
+    fn after(&self, cursor: &Cursor) -> Result<impl Iterator<Item = &Arc<Record>>, Page> {
+        if self.state.epoch != cursor.epoch {
+            return Err(Page::EpochChanged);
+        }
+        let Some(skip) = cursor.seq.saturating_add(1).checked_sub(self.first()) else {
+            return Err(Page::Trimmed);
+        };
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(self.records.len());
+        Ok(self.records.range(skip..))
+    }
+
+    fn push(&mut self, record: Arc<Record>, limits: &HubLimits) {
+        // Anomalies are told by the room that subscribers look into.
+        let _ = apply(&mut self.state, &record.event);
+        self.bytes += record.size();
+        self.records.push_back(record);
+        while self.records.len() > limits.log_events || self.bytes > limits.log_bytes {
+            let Some(oldest) = self.records.pop_front() else { break };
+            self.bytes -= oldest.size();
+        }
+    }
+}
+
 impl MemoryLog {
     /// An empty log.
     pub fn new(limits: &HubLimits) -> Self {
         let (tail, receiver) = mpsc::channel(TAIL_DEPTH);
         Self {
-            pipelines: Mutex::new(HashMap::new()),
+            pipelines: RwLock::default(),
             limits: limits.clone(),
             hashers: [RandomState::new(), RandomState::new()],
             tail,
@@ -84,150 +116,134 @@ impl MemoryLog {
         high << 64 | low
     }
 
-    /// Places a batch. What was placed is passed on whatever comes after it, or the sequence would have a hole.
-    fn place(&self, batch: Batch, placed: &mut Vec<Arc<Record>>) -> Result<Appended, LogError> {
-        let file_limits = Limits {
-            open: u32::try_from(self.limits.open_files).unwrap_or(u32::MAX),
-            ended: u32::try_from(self.limits.ended_files).unwrap_or(u32::MAX),
-        };
-        let mut pipelines = self.pipelines.lock();
-        let now = batch.received_at;
-        let pipeline = pipelines.entry(batch.pipeline_id.clone()).or_insert_with(|| Pipeline {
-            state: PipelineStatus::opening(
-                batch.pipeline_id.clone(),
-                batch.pipeline_type.clone(),
-                new_epoch(),
-                now,
-                file_limits,
-            ),
-            records: VecDeque::new(),
-            bytes: 0,
-            ids: Ids::default(),
-        });
-        let epoch = pipeline.state.epoch.clone();
-        let mut places = Vec::with_capacity(batch.records.len());
-        for record in batch.records {
-            let id = record.event_id.as_deref().map(|id| self.hash(id));
-            if id.is_some_and(|id| pipeline.ids.taken.contains(&id)) {
-                places.push(None);
-                continue;
-            }
-            let seq = pipeline.state.seq + 1;
-            let previous = record
-                .file_id
-                .as_deref()
-                .and_then(|id| pipeline.state.files.get(id))
-                .map(FileStatus::as_previous);
-            let record = record
-                .place(&batch.pipeline_id, &pipeline.state.pipeline_type, &epoch, seq, previous)
-                .map_err(|error| LogError { doing: "written", cause: error.to_string() })?;
-            if let Some(id) = id {
-                pipeline.ids.take(id, now);
-            }
-            // Anomalies are told by the room that subscribers look into.
-            let _ = apply(&mut pipeline.state, &record.event);
-            let record = Arc::new(record);
-            pipeline.bytes += record.size();
-            pipeline.records.push_back(record.clone());
-            while pipeline.records.len() > self.limits.log_events || pipeline.bytes > self.limits.log_bytes {
-                let Some(oldest) = pipeline.records.pop_front() else { break };
-                pipeline.bytes -= oldest.size();
-            }
-            places.push(Some(seq));
-            placed.push(record);
-        }
-        for id in &batch.remember {
-            pipeline.ids.take(self.hash(id), now);
-        }
-        Ok(Appended { epoch, seq: pipeline.state.seq, places })
+    fn get(&self, pipeline: &PipelineId) -> Option<Arc<Mutex<Pipeline>>> {
+        self.pipelines.read().get(pipeline).cloned()
     }
-}
 
-fn new_epoch() -> Epoch {
-    // Keys from the system's randomness: two processes must never make the same epoch.
-    let name = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-    // Sixteen hexadecimal digits are a valid name.
-    Epoch::new(&name).unwrap_or_else(|_| unreachable!("{name} is a valid epoch"))
+    /// The pipeline, or one that is not yet known to anybody.
+    fn get_or_open(&self, id: &PipelineId, batches: &[Batch]) -> Result<Arc<Mutex<Pipeline>>, LogError> {
+        if let Some(pipeline) = self.get(id) {
+            return Ok(pipeline);
+        }
+        let first = batches.first().ok_or_else(|| LogError::written("there is no batch"))?;
+        let state = opening(id, &first.pipeline_type, first.received_at, file_limits(&self.limits));
+        Ok(Arc::new(Mutex::new(Pipeline { state, records: VecDeque::new(), bytes: 0, ids: Ids::default() })))
+    }
 }
 
 #[async_trait]
 impl EventLog for MemoryLog {
     async fn seen(&self, pipeline: &PipelineId, ids: &[&str]) -> Result<Vec<bool>, LogError> {
-        let pipelines = self.pipelines.lock();
-        let taken = pipelines.get(pipeline).map(|pipeline| &pipeline.ids.taken);
-        Ok(ids.iter().map(|id| taken.is_some_and(|taken| taken.contains(&self.hash(id)))).collect())
+        let Some(pipeline) = self.get(pipeline) else { return Ok(vec![false; ids.len()]) };
+        let pipeline = pipeline.lock();
+        Ok(ids.iter().map(|id| pipeline.ids.taken.contains(&self.hash(id))).collect())
     }
 
-    async fn append(&self, batch: Batch) -> Result<Appended, LogError> {
+    async fn append(&self, id: &PipelineId, batches: Vec<Batch>) -> Result<Vec<Appended>, LogError> {
         // Room in the tail first: nothing is placed that could not be passed on.
-        let permit = self
-            .tail
-            .reserve()
-            .await
-            .map_err(|_| LogError { doing: "written", cause: "its tail is gone".to_owned() })?;
-        let pipeline_id = batch.pipeline_id.clone();
-        let mut placed = Vec::with_capacity(batch.records.len());
-        let appended = self.place(batch, &mut placed);
-        if !placed.is_empty() {
-            permit.send(TailItem::Records(pipeline_id, placed));
+        let permit = self.tail.reserve().await.map_err(|_| LogError::written("its tail is gone"))?;
+        let shared = self.get_or_open(id, &batches)?;
+        let mut pipeline = shared.lock();
+        let mut taken: Vec<(u128, Timestamp)> = Vec::new();
+        let mut fresh: HashSet<u128> = HashSet::new();
+        let placed = place(trial(&pipeline.state, &batches), batches, &mut |id, now| {
+            let id = self.hash(id);
+            let free = !pipeline.ids.taken.contains(&id) && fresh.insert(id);
+            if free {
+                taken.push((id, now));
+            }
+            Ok(free)
+        })?;
+        for (id, now) in taken {
+            pipeline.ids.take(id, now);
         }
-        appended
+        for record in &placed.records {
+            pipeline.push(record.clone(), &self.limits);
+        }
+        if pipeline.state.seq > 0 {
+            self.pipelines.write().entry(id.clone()).or_insert_with(|| shared.clone());
+        }
+        if !placed.records.is_empty() {
+            permit.send(TailItem::Records(id.clone(), placed.records));
+        }
+        Ok(placed.appended)
     }
 
     async fn read(&self, pipeline: &PipelineId, after: &Cursor, limit: usize) -> Result<Page, LogError> {
-        let pipelines = self.pipelines.lock();
-        let Some(pipeline) = pipelines.get(pipeline) else { return Ok(Page::Unknown) };
-        if pipeline.state.epoch != after.epoch {
-            return Ok(Page::EpochChanged);
-        }
-        let first = pipeline.records.front().map_or(pipeline.state.seq + 1, |record| record.seq);
-        let next = after.seq.saturating_add(1);
-        if next < first {
-            return Ok(Page::Trimmed);
-        }
-        let skip = usize::try_from(next - first).unwrap_or(usize::MAX);
-        Ok(Page::Records(pipeline.records.iter().skip(skip).take(limit).cloned().collect()))
+        let Some(pipeline) = self.get(pipeline) else { return Ok(Page::Unknown) };
+        let pipeline = pipeline.lock();
+        Ok(match pipeline.after(after) {
+            Ok(records) => Page::Records(records.take(limit).cloned().collect()),
+            Err(page) => page,
+        })
+    }
+
+    async fn extent(&self, pipeline: &PipelineId, after: &Cursor, last: u64) -> Result<Extent, LogError> {
+        let Some(pipeline) = self.get(pipeline) else { return Ok(Extent::Unknown) };
+        let pipeline = pipeline.lock();
+        Ok(match pipeline.after(after) {
+            Ok(records) => {
+                let sizes =
+                    records.take_while(|record| record.seq <= last).map(|record| record.size() as u64);
+                Extent::Held { bytes: sizes.sum() }
+            }
+            Err(Page::EpochChanged) => Extent::EpochChanged,
+            Err(_) => Extent::Trimmed,
+        })
     }
 
     async fn files(&self, pipeline: &PipelineId, query: FilesQuery) -> Result<Option<FilesPage>, LogError> {
-        let pipelines = self.pipelines.lock();
-        let Some(pipeline) = pipelines.get(pipeline) else { return Ok(None) };
-        let wanted = query.contains.map(|text| text.to_lowercase());
-        let matches = |file: &&FileStatus| {
-            let has = |text: &str, wanted: &str| text.to_lowercase().contains(wanted);
-            wanted.as_deref().is_none_or(|wanted| {
-                has(&file.name, wanted)
-                    || has(&file.id, wanted)
-                    || file.path.as_deref().is_some_and(|path| has(path, wanted))
-            })
-        };
-        let mut files: Vec<FileStatus> = pipeline
-            .state
-            .files
-            .after(query.after, query.state)
-            .filter(matches)
-            .take(query.limit + 1)
-            .cloned()
-            .collect();
-        let more = files.len() > query.limit;
-        files.truncate(query.limit);
-        let next_after = files.last().filter(|_| more).map(|file| file.seq);
-        Ok(Some(FilesPage { files, next_after }))
+        let Some(pipeline) = self.get(pipeline) else { return Ok(None) };
+        Ok(Some(files::page(query, |look| look(&pipeline.lock().state))))
     }
 
-    async fn load(&self) -> Result<Vec<PipelineStatus>, LogError> {
-        Ok(self.pipelines.lock().values().map(|pipeline| pipeline.state.clone()).collect())
+    async fn history(
+        &self,
+        pipeline: &PipelineId,
+        query: HistoryQuery,
+    ) -> Result<Option<HistoryPage>, LogError> {
+        let Some(pipeline) = self.get(pipeline) else { return Ok(None) };
+        let pipeline = pipeline.lock();
+        let matches = |record: &&Arc<Record>| {
+            let file = record.event.file().map(|file| file.id.as_str());
+            record.seq > query.after
+                && query.file.as_deref().is_none_or(|wanted| file == Some(wanted))
+                && query.event.as_deref().is_none_or(|wanted| &*record.name == wanted)
+                && query.since.is_none_or(|since| record.received_at >= since)
+                && query.until.is_none_or(|until| record.received_at < until)
+        };
+        let mut records: Vec<_> =
+            pipeline.records.iter().filter(matches).take(query.limit + 1).cloned().collect();
+        let more = records.len() > query.limit;
+        records.truncate(query.limit);
+        let next_after = records.last().filter(|_| more).map(|record| record.seq);
+        Ok(Some(HistoryPage { records, next_after }))
+    }
+
+    async fn load(&self) -> Result<Vec<Stored>, LogError> {
+        let pipelines: Vec<_> = self.pipelines.read().values().cloned().collect();
+        Ok(pipelines
+            .iter()
+            .map(|pipeline| {
+                let pipeline = pipeline.lock();
+                // A log that lives as long as its hub has no owners to give back.
+                let owners = HashMap::new();
+                Stored { state: pipeline.state.clone(), first: pipeline.first(), owners }
+            })
+            .collect())
     }
 
     async fn forget(&self, pipeline: &PipelineId) -> Result<(), LogError> {
-        self.pipelines.lock().remove(pipeline);
+        self.pipelines.write().remove(pipeline);
         self.tail
             .send(TailItem::Forgotten(pipeline.clone()))
             .await
-            .map_err(|_| LogError { doing: "written", cause: "its tail is gone".to_owned() })
+            .map_err(|_| LogError::written("its tail is gone"))
     }
 
     fn take_tail(&self) -> Option<mpsc::Receiver<TailItem>> {
         self.receiver.lock().take()
     }
+
+    async fn close(&self) {}
 }

@@ -44,6 +44,21 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record as it was stored.
+    ///
+    /// # Errors
+    /// When the payload is not what the contract says of the name.
+    pub fn stored(
+        name: &str,
+        payload: String,
+        reporter: Option<ReporterId>,
+    ) -> Result<Self, serde_json::Error> {
+        let event = Event::decode(name, &payload)?;
+        let payload = RawValue::from_string(payload)?;
+        let (seq, received_at) = (event.shared().seq, event.shared().received_at);
+        Ok(Self { name: name.into(), seq, received_at, reporter, payload, event })
+    }
+
     /// How much room it takes on a wire, in bytes.
     pub fn size(&self) -> usize {
         self.payload.get().len() + self.name.len()

@@ -106,7 +106,7 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
         move |socket: SocketRef| {
             let peer = peers.of(&socket, dialect);
             if let Some(kind) = &implicit {
-                let _ = commands::follow_own_type(&peers, &peer, kind);
+                commands::follow_own_type(&peers, &peer, kind);
             }
             peers.let_go_if_left(&peer);
             async {}

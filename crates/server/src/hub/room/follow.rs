@@ -1,21 +1,26 @@
-//! Following a room: joining at a cursor, and being continued from the ring when a buffer was full.
+//! Following a room: joining at a cursor, and being continued from the ring, or from what was read from the log, when a
+//! buffer was full.
 //!
-//! Nothing here waits. What is decided is decided under the room's lock; slices of a replay are emitted outside it.
+//! Nothing here waits. What is decided is decided under the room's lock; slices of a replay are emitted outside it. Where
+//! the log has to be asked or read, the caller does it, and brings the answer.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ragpulse_protocol::command::SubscribedPipeline;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Cursor, PipelineStatus, Timestamp};
 
-use super::Room;
+use super::{Budget, Room};
 use crate::hub::outlet::{Dialect, Outlet, Sent};
 use crate::hub::ring::Ring;
 use crate::hub::snapshot::{SnapshotCache, with_current_status};
-use crate::log::Record;
+use crate::log::{Extent, LogError, Page, Record};
 
 /// How many events are emitted between two looks at the room.
 const SLICE: usize = 64;
+/// How many times its budget a replay may fall behind while it is under way: events go on while it is read.
+const GROWTH: u64 = 2;
 
 /// A subscriber is a position in the ring.
 pub(super) struct Follower {
@@ -26,6 +31,10 @@ pub(super) struct Follower {
     pub(super) live: bool,
     /// What it is to get before anything else.
     pub(super) owed: Option<Owed>,
+    /// It is brought from its cursor by the log where the ring does not reach so far back.
+    pub(super) from_log: bool,
+    /// What was read from the log for it, right after its position. At most what is read at once.
+    pub(super) backlog: VecDeque<Arc<Record>>,
     /// It asked for this pipeline, and not only for its type.
     pub(super) asked: bool,
     /// It goes once it has what it is owed: the pipeline came back as one of another type.
@@ -40,6 +49,8 @@ pub(super) enum Owed {
     Snapshot(Option<ResetReason>),
     /// The end of a life that it has not seen all of.
     Farewell(Arc<Record>),
+    /// Whether it is a replay or a snapshot, which the log is being asked.
+    Verdict,
 }
 
 /// What a join did.
@@ -48,6 +59,17 @@ pub(crate) struct Join {
     pub(crate) answer: SubscribedPipeline,
     /// The follower is behind and has to be continued.
     pub(crate) paused: bool,
+    /// What the log has to be asked before the answer is known.
+    pub(crate) question: Option<Question>,
+}
+
+/// Whether the log has what a subscriber missed: to be asked, and [settled](Room::settle).
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) cursor: Cursor,
+    /// The end of the sequence at the moment of joining.
+    pub(crate) last: u64,
+    generation: u64,
 }
 
 /// What continuing a follower did.
@@ -67,6 +89,10 @@ pub(crate) enum Advance {
     Live,
     /// It is still behind: its buffer is full, or the slice was not the last.
     Behind,
+    /// It is behind the ring: the log has to be read from this position.
+    BehindRing,
+    /// The log is being asked about it; whoever asks has it continued.
+    Asking,
     /// It has left.
     Gone,
 }
@@ -97,14 +123,17 @@ impl Room {
             position: 0,
             live: false,
             owed: None,
+            from_log: false,
+            backlog: VecDeque::new(),
             asked,
             leaving: false,
             generation: inner.generation,
             outlet,
         };
+        let mut question = None;
         let mut answer =
             SubscribedPipeline { pipeline_id: self.id.clone(), recovered: false, replayed: 0, reason: None };
-        match plan_join(inner.state.as_ref(), &inner.ring, cursor, self.replay_events) {
+        match plan_join(inner.state.as_ref(), &inner.ring, cursor, &self.budget) {
             Plan::Hold => {
                 // What is in its buffer may be of a life of which it has yet to hear the end.
                 follower.owed = earlier.and_then(|earlier| earlier.owed);
@@ -118,6 +147,11 @@ impl Room {
                 answer.recovered = true;
                 answer.replayed = events;
             }
+            Plan::Ask { cursor, last } => {
+                follower.position = cursor.seq;
+                follower.owed = Some(Owed::Verdict);
+                question = Some(Question { cursor, last, generation: inner.generation });
+            }
             Plan::Snapshot(reason) => {
                 answer.reason.clone_from(&reason);
                 follower.owed = Some(Owed::Snapshot(reason));
@@ -129,11 +163,66 @@ impl Room {
         {
             gone = give_snapshot(&mut follower, state, &mut inner.snapshots, now) == Sent::Gone;
         }
-        let paused = !follower.live && !gone;
+        let paused = !follower.live && !gone && question.is_none();
         if !gone {
             inner.followers.insert(follower.outlet.id(), follower);
         }
-        Join { answer, paused }
+        Join { answer, paused, question }
+    }
+
+    /// Settles what the log was asked when a subscriber joined. It has to be continued after that.
+    pub(crate) fn settle(
+        &self,
+        outlet: u64,
+        question: &Question,
+        extent: &Result<Extent, LogError>,
+    ) -> SubscribedPipeline {
+        let reason = match extent {
+            Ok(Extent::Held { bytes }) if *bytes <= self.budget.bytes => None,
+            Ok(Extent::Held { .. }) => Some(ResetReason::Lagged),
+            Ok(Extent::EpochChanged) => Some(ResetReason::EpochChanged),
+            // What cannot be read is not to be had.
+            Ok(Extent::Trimmed | Extent::Unknown) | Err(_) => Some(ResetReason::Trimmed),
+        };
+        let mut inner = self.inner.lock();
+        // Joined anew, or forgotten, since: then another answer holds.
+        let follower = inner.followers.get_mut(&outlet);
+        if let Some(follower) = follower.filter(|follower| follower.generation == question.generation) {
+            follower.from_log = reason.is_none();
+            follower.owed = reason.clone().map(|reason| Owed::Snapshot(Some(reason)));
+        }
+        let recovered = reason.is_none();
+        let replayed = if recovered { question.last - question.cursor.seq } else { 0 };
+        SubscribedPipeline { pipeline_id: self.id.clone(), recovered, replayed, reason }
+    }
+
+    /// From where the log has to be read for a follower that is behind the ring.
+    pub(crate) fn wants(&self, outlet: u64) -> Option<Cursor> {
+        let inner = self.inner.lock();
+        let follower = inner.followers.get(&outlet)?;
+        let wants = follower.owed.is_none() && follower.from_log && follower.backlog.is_empty();
+        let epoch = inner.state.as_ref().filter(|_| wants)?.epoch.clone();
+        Some(Cursor { epoch, seq: follower.position })
+    }
+
+    /// Brings a follower what was read from the log after `cursor`. It has to be continued after that.
+    pub(crate) fn stock(&self, outlet: u64, cursor: &Cursor, page: Page) {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let Some(state) = inner.state.as_ref().filter(|state| state.epoch == cursor.epoch) else { return };
+        let Some(follower) = inner.followers.get_mut(&outlet) else { return };
+        if follower.owed.is_some() || !follower.from_log || follower.position != cursor.seq {
+            return;
+        }
+        match page {
+            // The log may be ahead of this room; what the room has not applied is not told yet.
+            Page::Records(records) => {
+                follower.backlog = records.into_iter().take_while(|record| record.seq <= state.seq).collect();
+            }
+            Page::Trimmed | Page::EpochChanged | Page::Unknown => {
+                follower.owed = Some(Owed::Snapshot(Some(ResetReason::Trimmed)));
+            }
+        }
     }
 
     /// Whether this outlet follows.
@@ -177,7 +266,17 @@ impl Room {
                 follower.live = true;
                 return Advance::Live.after(0);
             }
-            if follower.owed.is_none() && inner.ring.after(follower.position, 0).is_none() {
+            if matches!(follower.owed, Some(Owed::Verdict)) {
+                return Advance::Asking.after(0);
+            }
+            if follower.owed.is_none()
+                && follower.backlog.is_empty()
+                && inner.ring.after(follower.position, 0).is_none()
+            {
+                let behind = state.seq.saturating_sub(follower.position);
+                if follower.from_log && behind <= self.budget.events.saturating_mul(GROWTH) {
+                    return Advance::BehindRing.after(0);
+                }
                 follower.owed = Some(Owed::Snapshot(Some(ResetReason::Lagged)));
             }
             if let Some(Owed::Snapshot(reason)) = &follower.owed {
@@ -191,11 +290,12 @@ impl Room {
                     }
                 };
             }
-            let slice: Vec<Arc<Record>> = inner
-                .ring
-                .after(follower.position, SLICE)
-                .map(|records| records.cloned().collect())
-                .unwrap_or_default();
+            let slice: Vec<Arc<Record>> = if follower.backlog.is_empty() {
+                let records = inner.ring.after(follower.position, SLICE);
+                records.map(|records| records.cloned().collect()).unwrap_or_default()
+            } else {
+                follower.backlog.iter().take(SLICE).cloned().collect()
+            };
             // The state of an earlier moment cannot be had, so an update that is late brings the present one.
             let updates = slice.iter().any(|record| &*record.name == "status:update");
             let reference =
@@ -227,6 +327,9 @@ impl Room {
             return Advance::Gone.after(count);
         }
         follower.position = reached.unwrap_or(follower.position);
+        while follower.backlog.front().is_some_and(|record| record.seq <= follower.position) {
+            follower.backlog.pop_front();
+        }
         follower.live = follower.position == head;
         (if follower.live { Advance::Live } else { Advance::Behind }).after(count)
     }
@@ -235,11 +338,12 @@ impl Room {
 enum Plan {
     Hold,
     Replay { from: u64, events: u64 },
+    Ask { cursor: Cursor, last: u64 },
     Snapshot(Option<ResetReason>),
 }
 
 /// How to bring a subscriber from its cursor to the head.
-fn plan_join(state: Option<&PipelineStatus>, ring: &Ring, cursor: Option<&Cursor>, budget: u64) -> Plan {
+fn plan_join(state: Option<&PipelineStatus>, ring: &Ring, cursor: Option<&Cursor>, budget: &Budget) -> Plan {
     let Some(state) = state else { return Plan::Hold };
     let Some(cursor) = cursor else { return Plan::Snapshot(None) };
     if cursor.epoch != state.epoch {
@@ -248,9 +352,12 @@ fn plan_join(state: Option<&PipelineStatus>, ring: &Ring, cursor: Option<&Cursor
     match state.seq.checked_sub(cursor.seq) {
         None => Plan::Snapshot(Some(ResetReason::Ahead)),
         Some(0) => Plan::Replay { from: cursor.seq, events: 0 },
-        Some(events) if events > budget => Plan::Snapshot(Some(ResetReason::Lagged)),
-        Some(events) if ring.after(cursor.seq, 0).is_some() => Plan::Replay { from: cursor.seq, events },
-        Some(_) => Plan::Snapshot(Some(ResetReason::Trimmed)),
+        Some(events) if events > budget.events => Plan::Snapshot(Some(ResetReason::Lagged)),
+        Some(events) => match ring.bytes_after(cursor.seq) {
+            Some(bytes) if bytes <= budget.bytes => Plan::Replay { from: cursor.seq, events },
+            Some(_) => Plan::Snapshot(Some(ResetReason::Lagged)),
+            None => Plan::Ask { cursor: cursor.clone(), last: state.seq },
+        },
     }
 }
 

@@ -4,13 +4,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use ragpulse_protocol::session::Verdict;
 use ragpulse_protocol::status::ResetReason;
-use ragpulse_protocol::{PipelineStatus, Session};
+use ragpulse_protocol::{Cursor, PipelineStatus, Session};
 use serde_json::json;
 
+use super::super::room::Question;
 use super::*;
+use crate::log::{Extent, Page};
 
 const OUTLETS: usize = 3;
 const RING: usize = 6;
+const BUDGET: u64 = 20;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -19,6 +22,12 @@ enum Step {
     Leave(usize),
     Read(usize, usize),
     Continue(usize),
+    /// The log answers what it was asked when this one joined.
+    Answer(usize),
+    /// The log is read for this one, if it is behind the ring.
+    Feed(usize),
+    /// The log keeps no more than so many events.
+    Trim(usize),
     Heartbeat,
     Forget,
 }
@@ -30,6 +39,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..OUTLETS).prop_map(Step::Leave),
         4 => (0..OUTLETS, 1..4_usize).prop_map(|(who, most)| Step::Read(who, most)),
         4 => (0..OUTLETS).prop_map(Step::Continue),
+        2 => (0..OUTLETS).prop_map(Step::Answer),
+        2 => (0..OUTLETS).prop_map(Step::Feed),
+        1 => (0..20_usize).prop_map(Step::Trim),
         1 => Just(Step::Heartbeat),
         1 => Just(Step::Forget),
     ]
@@ -41,6 +53,7 @@ struct Subscriber {
     session: Session,
     /// The `seq` it has by events alone, to see repeats and holes that a rule would forgive.
     rejoined: bool,
+    question: Option<Question>,
 }
 
 struct World {
@@ -50,17 +63,20 @@ struct World {
     oracle: Option<PipelineStatus>,
     subscribers: Vec<Subscriber>,
     next_outlet: u64,
+    /// What the log keeps of this epoch.
+    log: Vec<Arc<Record>>,
 }
 
 impl World {
     fn new() -> Self {
-        let nobody = || Subscriber { outlet: None, session: Session::new(), rejoined: false };
+        let nobody = || Subscriber { outlet: None, session: Session::new(), rejoined: false, question: None };
         Self {
-            room: room(RING, 8),
+            room: room(RING, BUDGET),
             epoch: 0,
             oracle: None,
             subscribers: (0..OUTLETS).map(|_| nobody()).collect(),
             next_outlet: 1,
+            log: Vec::new(),
         }
     }
 
@@ -88,6 +104,7 @@ impl World {
         }
         session.handle(&ServerMessage::Event(Box::new(record.event.clone())));
         self.oracle = session.state().cloned();
+        self.log.push(record.clone());
         self.room.apply(record, now());
     }
 
@@ -98,6 +115,36 @@ impl World {
         self.room.forget();
         assert!(self.oracle.is_none());
         self.epoch += 1;
+        self.log.clear();
+    }
+
+    /// What the log has after a cursor.
+    fn after(&self, cursor: &Cursor) -> Option<&[Arc<Record>]> {
+        let (Some(state), Some(first)) = (&self.oracle, self.log.first()) else { return None };
+        let skip = (cursor.seq + 1).checked_sub(first.seq).filter(|_| state.epoch == cursor.epoch)?;
+        self.log.get(usize::try_from(skip).unwrap()..)
+    }
+
+    fn answer(&mut self, who: usize) {
+        let Some(question) = self.subscribers[who].question.take() else { return };
+        let extent = match self.after(&question.cursor) {
+            Some(records) => Extent::Held { bytes: records.len() as u64 },
+            None => Extent::Trimmed,
+        };
+        let Some(outlet) = &self.subscribers[who].outlet else { return };
+        let answer = self.room.settle(outlet.id(), &question, &Ok(extent));
+        // A snapshot in place of a replay that is to be had is a fault.
+        assert_eq!(answer.recovered, extent != Extent::Trimmed);
+    }
+
+    fn feed(&mut self, who: usize) {
+        let Some(outlet) = &self.subscribers[who].outlet else { return };
+        let Some(cursor) = self.room.wants(outlet.id()) else { return };
+        let page = match self.after(&cursor) {
+            Some(records) => Page::Records(records.iter().take(4).cloned().collect()),
+            None => Page::Trimmed,
+        };
+        self.room.stock(outlet.id(), &cursor, page);
     }
 
     fn join(&mut self, who: usize) {
@@ -113,8 +160,9 @@ impl World {
             subscriber.session.reset();
         }
         subscriber.session.resynced();
+        subscriber.question = join.question;
         if cursor.is_some() && join.answer.recovered {
-            // A replay is given only where all of it is to be had.
+            // A replay is given at once only where the ring has all of it.
             assert!(join.answer.replayed <= RING as u64);
         }
     }
@@ -166,6 +214,12 @@ impl World {
                     self.room.advance(outlet.id(), now());
                 }
             }
+            Step::Answer(who) => self.answer(*who),
+            Step::Feed(who) => self.feed(*who),
+            Step::Trim(keep) => {
+                let surplus = self.log.len().saturating_sub((*keep).max(1));
+                self.log.drain(..surplus);
+            }
             Step::Heartbeat => self.room.heartbeat(now(), 1.0, None),
             Step::Forget => self.forget(),
         }
@@ -176,6 +230,8 @@ impl World {
         for who in 0..OUTLETS {
             for _ in 0..1_000 {
                 let Some(outlet) = self.subscribers[who].outlet.clone() else { break };
+                self.answer(who);
+                self.feed(who);
                 let moved = self.room.advance(outlet.id(), now());
                 let waiting = outlet.buffer.lock().len();
                 if moved.to == Advance::Live && waiting == 0 {

@@ -7,6 +7,7 @@ use ragpulse_protocol::{Cursor, Epoch};
 use serde_json::json;
 
 use super::*;
+use crate::log::{Extent, Page};
 
 fn cursor(epoch: &str, seq: u64) -> Option<Cursor> {
     Some(Cursor { epoch: Epoch::new(epoch).unwrap(), seq })
@@ -39,8 +40,65 @@ fn a_join_brings_what_the_cursor_asks_for() {
     append(&room, "a", 10);
     let outlet = Fake::new(1, 100);
     let join = room.join(outlet.clone(), true, cursor("a", 3).as_ref(), now());
-    assert_eq!(join.answer.reason, Some(ResetReason::Trimmed));
+    let question = join.question.unwrap();
+    assert_eq!(room.settle(1, &question, &Ok(Extent::Trimmed)).reason, Some(ResetReason::Trimmed));
+    settle(&room, 1);
     assert_eq!(outlet.heard(), ["@10 trimmed"]);
+}
+
+#[test]
+fn what_the_ring_has_lost_comes_from_the_log() {
+    let room = room(2, 100);
+    append(&room, "a", 10);
+    let outlet = Fake::new(1, 4);
+    let question = room.join(outlet.clone(), true, cursor("a", 3).as_ref(), now()).question.unwrap();
+    assert_eq!(room.advance(1, now()).to, Advance::Asking, "nothing before the answer");
+    append(&room, "a", 11);
+    assert!(outlet.heard().is_empty());
+    let answer = room.settle(1, &question, &Ok(Extent::Held { bytes: 700 }));
+    assert_eq!((answer.recovered, answer.replayed, answer.reason), (true, 7, None));
+    let read = |after: u64, count: u64| {
+        Page::Records((after + 1..=after + count).map(|seq| event("a", seq)).collect())
+    };
+    assert_eq!(room.advance(1, now()).to, Advance::BehindRing);
+    let at = room.wants(1).unwrap();
+    room.stock(1, &at, read(3, 5));
+    room.stock(1, &at, read(3, 5));
+    assert_eq!(settle(&room, 1), Advance::Behind, "its buffer is full");
+    assert_eq!(outlet.heard(), ["4", "5", "6", "7"]);
+    assert_eq!(settle(&room, 1), Advance::BehindRing);
+    assert_eq!(outlet.heard(), ["8"]);
+    // The log may be ahead of the room.
+    room.stock(1, &room.wants(1).unwrap(), read(8, 5));
+    assert_eq!(settle(&room, 1), Advance::Live);
+    assert_eq!(outlet.heard(), ["9", "10", "11"]);
+    append(&room, "a", 12);
+    assert_eq!(outlet.heard(), ["12"]);
+}
+
+#[test]
+fn a_replay_from_the_log_has_its_bounds() {
+    let outlet = Fake::new(1, 1_000);
+    let limits = HubLimits { ring_events: 2, replay_events: 4, replay_bytes: 2_000, ..HubLimits::default() };
+    let room = Arc::new(Room::new(id("p"), &limits));
+    append(&room, "a", 10);
+    let join = |seq| room.join(outlet.clone(), true, cursor("a", seq).as_ref(), now());
+    assert_eq!(join(5).answer.reason, Some(ResetReason::Lagged), "too many events");
+    let question = join(6).question.unwrap();
+    let large = Ok(Extent::Held { bytes: 2_001 });
+    assert_eq!(room.settle(1, &question, &large).reason, Some(ResetReason::Lagged), "too many bytes");
+    let question = join(6).question.unwrap();
+    assert!(room.settle(1, &question, &Ok(Extent::Held { bytes: 2_000 })).recovered);
+    // Whoever reads more slowly than events come is given up at last.
+    append(&room, "a", 14);
+    assert_eq!(room.advance(1, now()).to, Advance::BehindRing);
+    append(&room, "a", 15);
+    assert!(room.advance(1, now()).lagged);
+    // An answer to a join that is over changes nothing.
+    let question = join(12).question.unwrap();
+    join(15);
+    room.settle(1, &question, &Ok(Extent::Trimmed));
+    assert_eq!(room.advance(1, now()).to, Advance::Live);
 }
 
 #[test]

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ragpulse_protocol::{
-    Code, Epoch, Liveness, PipelineId, PipelineStatus, PipelineType, Problem, ReporterId, Timestamp,
+    Code, Epoch, FileState, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp,
 };
 use serde_json::json;
 
 use crate::config::{Config, HubLimits};
 use crate::ingest::{
-    Admitted, Conflator, Kind, Leases, Move, Offer, Slot, hub_interrupted, hub_offline, hub_online,
+    Admitted, Conflator, Heard, Kind, Leases, Move, Offer, Slot, hub_interrupted, hub_offline, hub_online,
 };
-use crate::log::NewRecord;
+use crate::log::{NewRecord, Stored};
 
 /// What a writer keeps of one pipeline.
 pub(crate) struct Desk {
@@ -28,6 +28,8 @@ pub(crate) struct Desk {
     pub(super) conflator: Conflator<NewRecord>,
     /// The end of the sequence; `None` until the first append.
     pub(super) last: Option<(Epoch, u64)>,
+    /// The one lease there is was made when the hub started, not by a reporter.
+    lease_of_nobody: bool,
     open: HashMap<String, OpenFile>,
 }
 
@@ -58,19 +60,26 @@ pub(super) struct Undo {
     slots: Vec<(String, Option<Slot<NewRecord>>)>,
 }
 
-/// The desk of a pipeline that the log knew when the hub started. Its leases begin anew.
-pub(crate) fn restore(state: &PipelineStatus, config: &Config, now: Timestamp) -> Desk {
+/// The desk of a pipeline that the log knew when the hub started. Its leases begin anew: those of the reporters that
+/// have open files; where there are none, one of nobody, which ends when anybody speaks.
+pub(crate) fn restore(stored: &Stored, config: &Config, now: Timestamp) -> Desk {
+    let state = &stored.state;
     let mut desk = Desk::new(state.pipeline_type.clone(), &config.limits);
     desk.online = state.is_online();
     desk.lease_seconds = state.lease_seconds;
     desk.last = Some((state.epoch.clone(), state.seq));
-    if desk.online {
-        let lease = state.lease_seconds.unwrap_or(config.lease_seconds);
-        desk.leases.hear(None, Some(lease), lease, usize::MAX, now);
-    }
+    let lease = state.lease_seconds.unwrap_or(config.lease_seconds);
     for file in state.files.iter().filter(|file| file.state.is_open()) {
-        let processing = file.state == ragpulse_protocol::FileState::Processing;
-        desk.open.insert(file.id.clone(), OpenFile { name: file.name.clone(), reporter: None, processing });
+        let reporter = stored.owners.get(&file.id).cloned();
+        let processing = file.state == FileState::Processing;
+        if desk.online {
+            desk.leases.hear(reporter.as_ref(), None, lease, usize::MAX, now);
+        }
+        desk.open.insert(file.id.clone(), OpenFile { name: file.name.clone(), reporter, processing });
+    }
+    if desk.online && desk.leases.count() == 0 {
+        desk.leases.hear(None, None, lease, usize::MAX, now);
+        desk.lease_of_nobody = true;
     }
     desk
 }
@@ -85,8 +94,26 @@ impl Desk {
             lease_seconds: None,
             conflator: Conflator::new(limits.progress_per_file, limits.progress_per_pipeline),
             last: None,
+            lease_of_nobody: false,
             open: HashMap::new(),
         }
+    }
+
+    /// A reporter speaks: its lease begins anew.
+    pub(super) fn hear(&mut self, reporter: Option<&ReporterId>, config: &Config, now: Timestamp) -> Heard {
+        let lease = self.lease_seconds.unwrap_or(config.lease_seconds);
+        self.leases.hear(reporter, None, lease, config.limits.reporters, now)
+    }
+
+    /// What a reporter sent was taken: it is there, so nobody need stand in for it.
+    pub(super) fn took(&mut self, reporter: Option<&ReporterId>) {
+        if std::mem::take(&mut self.lease_of_nobody) && reporter.is_some() {
+            self.leases.leave(None);
+        }
+    }
+
+    fn has_others(&self, reporter: Option<&ReporterId>) -> bool {
+        self.leases.others(reporter).any(|other| other.is_some() || !self.lease_of_nobody)
     }
 
     /// What a batch comes to. On an error the desk is as it was.
@@ -159,7 +186,7 @@ impl Desk {
                 self.set_online(true, plan);
                 plan.reporters(record(event, reporter, now));
             }
-            Kind::Offline if self.leases.has_others(reporter) => {
+            Kind::Offline if self.has_others(reporter) => {
                 // Others still report, so the pipeline stays; only this reporter's work ends.
                 self.interrupt(plan, now, |file| file.processing && file.reporter.as_ref() == reporter);
                 self.leases.leave(reporter);

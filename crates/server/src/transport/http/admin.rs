@@ -8,7 +8,7 @@ use ragpulse_protocol::{Code, FileState, Problem};
 use super::events::json;
 use super::extract::{Params, Pipeline, Refusal, Who};
 use crate::auth::{Act, forbidden};
-use crate::hub::{Hub, closing, unknown_pipeline};
+use crate::hub::{Hub, closing, store_problem, unknown_pipeline};
 use crate::log::FilesQuery;
 
 /// The process answers. In the reference's words.
@@ -51,10 +51,7 @@ pub(super) async fn files(
         after: params.get("after", Code::InvalidRequest, "a whole number from 0")?.unwrap_or(0),
         limit: limit.clamp(1, 1_000),
     };
-    let page = hub.0.log.files(&pipeline, query).await.map_err(|error| {
-        tracing::error!(%error, "the log failed");
-        Problem::new(Code::StoreUnavailable, "The hub's store does not answer. Ask again.")
-    })?;
+    let page = hub.0.log.files(&pipeline, query).await.map_err(|error| store_problem(&error))?;
     match page {
         Some(page) => Ok(json(&page)),
         None => Err(unknown_pipeline(&pipeline).into()),

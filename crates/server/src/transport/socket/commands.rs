@@ -1,6 +1,7 @@
 //! What subscribers ask for. Each handler does its work before it returns its future, because futures are spawned and
 //! two commands of one client could change places.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ragpulse_protocol::command::{
@@ -18,7 +19,7 @@ use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 
 use super::peer::{Peer, Peers, Who};
 use crate::auth::{Act, forbidden};
-use crate::hub::{Dialect, Outlet, Room};
+use crate::hub::{Dialect, Outlet, Question, Room};
 
 type Raw = Box<RawValue>;
 
@@ -34,8 +35,30 @@ pub(super) fn register(
         let peer = of.of(&socket, dialect);
         let reply = parse(data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
         of.let_go_if_left(&peer);
-        let _ = ack.send(&SubscribeReply::from(reply));
-        async {}
+        // Everything is joined by now. Only where the log has to be asked what it has, the answer takes a little longer.
+        let unsettled = match reply {
+            Ok(joined) if joined.questions.is_empty() => {
+                let _ = ack.send(&SubscribeReply::from(Ok(joined.ack)));
+                None
+            }
+            Ok(joined) => Some((joined, ack, of.hub().clone(), peer.id())),
+            Err(problem) => {
+                let _ = ack.send(&SubscribeReply::from(Err::<SubscribeAck, _>(problem)));
+                None
+            }
+        };
+        async move {
+            let Some((mut joined, ack, hub, outlet)) = unsettled else { return };
+            for (room, question) in joined.questions {
+                let answer = hub.settle(&room, outlet, &question).await;
+                if let Some(place) =
+                    joined.ack.pipelines.iter_mut().find(|place| place.pipeline_id == answer.pipeline_id)
+                {
+                    *place = answer;
+                }
+            }
+            let _ = ack.send(&SubscribeReply::from(Ok(joined.ack)));
+        }
     });
     let of = peers.clone();
     socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
@@ -113,12 +136,19 @@ pub(super) fn parse_within<T: DeserializeOwned>(
     })
 }
 
+/// What a subscription came to, and what of it the log has to be asked.
+#[derive(Default)]
+pub(super) struct Joined {
+    ack: SubscribeAck,
+    questions: Vec<(Arc<Room>, Question)>,
+}
+
 fn subscribe(
     peers: &Peers,
     peer: &Arc<Peer>,
     request: SubscribeRequest,
     implicit: Option<&PipelineType>,
-) -> Result<SubscribeAck, Problem> {
+) -> Result<Joined, Problem> {
     let hub = peers.hub();
     let mut ids: Vec<PipelineId> = request.pipeline_ids.unwrap_or_default();
     ids.extend(request.pipeline_id);
@@ -130,9 +160,8 @@ fn subscribe(
         // In a reference namespace the subscription to its type stands since the connection, until it is ended.
         if request.cursors.is_none() && peer.follows.lock().types.contains(own) {
             let rooms = hub.0.registry.followed_by(peer.id());
-            return Ok(SubscribeAck {
-                pipelines: rooms.iter().map(|room| answer(&room.id, true, None)).collect(),
-            });
+            let pipelines = rooms.iter().map(|room| answer(&room.id, true, None)).collect();
+            return Ok(Joined { ack: SubscribeAck { pipelines }, questions: Vec::new() });
         }
         kind = Some(own.clone());
     }
@@ -156,19 +185,22 @@ fn subscribe(
     let rooms: Vec<Arc<Room>> =
         ids.iter().map(|id| hub.0.registry.get_or_hold(id)).collect::<Result<_, _>>()?;
     let cursors = request.cursors.unwrap_or_default();
-    let mut pipelines: Vec<SubscribedPipeline> =
-        rooms.iter().map(|room| join(peers, peer, room, true, cursors.get(&room.id))).collect();
+    let mut joined = Joined::default();
+    for room in &rooms {
+        join(peers, peer, room, true, cursors.get(&room.id), &mut joined);
+    }
     if let Some(kind) = &kind {
-        pipelines.extend(follow_type(peers, peer, kind, Some(&cursors)));
+        follow_type(peers, peer, kind, &cursors, &mut joined);
         for id in cursors.keys() {
             // A pipeline of which the client has a state, but which is there no more.
             let gone = hub.0.registry.get(id).is_none_or(|room| !room.is_known());
-            if gone && peer.may_view(id) && !pipelines.iter().any(|done| done.pipeline_id == *id) {
-                pipelines.push(answer(id, false, Some(ResetReason::UnknownPipeline)));
+            let told = joined.ack.pipelines.iter().any(|done| done.pipeline_id == *id);
+            if gone && !told && peer.may_view(id) {
+                joined.ack.pipelines.push(answer(id, false, Some(ResetReason::UnknownPipeline)));
             }
         }
     }
-    Ok(SubscribeAck { pipelines })
+    Ok(joined)
 }
 
 fn answer(id: &PipelineId, recovered: bool, reason: Option<ResetReason>) -> SubscribedPipeline {
@@ -181,48 +213,41 @@ fn join(
     room: &Arc<Room>,
     asked: bool,
     cursor: Option<&Cursor>,
-) -> SubscribedPipeline {
+    joined: &mut Joined,
+) {
     let hub = peers.hub();
-    let joined = room.join(peer.clone(), asked, cursor, hub.0.clock.now());
+    let join = room.join(peer.clone(), asked, cursor, hub.0.clock.now());
     peer.follows.lock().pipelines.insert(room.id.clone());
-    if joined.paused {
+    if join.paused {
         hub.continue_soon(room, peer.id());
     }
-    joined.answer
+    joined.ack.pipelines.push(join.answer);
+    joined.questions.extend(join.question.map(|question| (room.clone(), question)));
 }
 
 /// Subscribes to all pipelines of a type, those to come too.
-pub(super) fn follow_type(
+fn follow_type(
     peers: &Peers,
     peer: &Arc<Peer>,
     kind: &PipelineType,
-    cursors: Option<&std::collections::BTreeMap<PipelineId, Cursor>>,
-) -> Vec<SubscribedPipeline> {
+    cursors: &BTreeMap<PipelineId, Cursor>,
+    joined: &mut Joined,
+) {
     peer.follows.lock().types.insert(kind.clone());
-    peers
-        .hub()
-        .0
-        .registry
-        .follow_type(kind, peer.clone())
-        .iter()
-        .filter(|room| peer.may_view(&room.id))
-        .map(|room| join(peers, peer, room, false, cursors.and_then(|cursors| cursors.get(&room.id))))
-        .collect()
+    let rooms = peers.hub().0.registry.follow_type(kind, peer.clone());
+    for room in rooms.iter().filter(|room| peer.may_view(&room.id)) {
+        join(peers, peer, room, false, cursors.get(&room.id), joined);
+    }
 }
 
 /// Follows the type of a reference namespace. What is followed already goes on as it is.
-pub(super) fn follow_own_type(
-    peers: &Peers,
-    peer: &Arc<Peer>,
-    own: &PipelineType,
-) -> Vec<SubscribedPipeline> {
+pub(super) fn follow_own_type(peers: &Peers, peer: &Arc<Peer>, own: &PipelineType) {
     peer.follows.lock().types.insert(own.clone());
     let rooms = peers.hub().0.registry.follow_type(own, peer.clone());
-    let seen = rooms.iter().filter(|room| peer.may_view(&room.id));
-    seen.map(|room| {
-        if room.has(peer.id()) { answer(&room.id, true, None) } else { join(peers, peer, room, false, None) }
-    })
-    .collect()
+    for room in rooms.iter().filter(|room| peer.may_view(&room.id) && !room.has(peer.id())) {
+        // Without a cursor there is nothing to ask the log.
+        join(peers, peer, room, false, None, &mut Joined::default());
+    }
 }
 
 fn unsubscribe(peers: &Peers, peer: &Arc<Peer>, request: UnsubscribeRequest) -> UnsubscribeAck {

@@ -1,0 +1,42 @@
+//! Looking through the files of a state, a part at a time, so that a search does not hold up those who write.
+
+use ragpulse_protocol::http::FilesPage;
+use ragpulse_protocol::{FileStatus, PipelineStatus};
+
+use super::FilesQuery;
+
+/// How many files are looked at in one go.
+const AT_ONCE: usize = 2_000;
+
+/// A page of files. `look` lets the state be looked at for a moment.
+pub(super) fn page(query: FilesQuery, mut look: impl FnMut(&mut dyn FnMut(&PipelineStatus))) -> FilesPage {
+    let wanted = query.contains.map(|text| text.to_lowercase());
+    let mut files: Vec<FileStatus> = Vec::new();
+    let mut after = query.after;
+    let mut more = true;
+    while more && files.len() <= query.limit {
+        look(&mut |state| {
+            let mut looked_at = 0;
+            for file in state.files.after(after, query.state).take(AT_ONCE) {
+                looked_at += 1;
+                after = file.seq;
+                if wanted.as_deref().is_none_or(|wanted| contains(file, wanted)) {
+                    files.push(file.clone());
+                    if files.len() > query.limit {
+                        break;
+                    }
+                }
+            }
+            more = looked_at == AT_ONCE;
+        });
+    }
+    let more = files.len() > query.limit;
+    files.truncate(query.limit);
+    let next_after = files.last().filter(|_| more).map(|file| file.seq);
+    FilesPage { files, next_after }
+}
+
+fn contains(file: &FileStatus, wanted: &str) -> bool {
+    let has = |text: &str| text.to_lowercase().contains(wanted);
+    has(&file.name) || has(&file.id) || file.path.as_deref().is_some_and(has)
+}
