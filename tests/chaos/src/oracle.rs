@@ -21,12 +21,10 @@ use crate::report::workload::Item;
 
 /// What a socket is replayed at most.
 const REPLAY: u64 = 10_000;
-/// What the ring keeps: a subscriber further behind may be given the state.
-const RING: u64 = 16_384;
-/// The ring's bound in bytes, less what the oracle's own sizes leave out.
-const RING_BYTES: u64 = 12 * 1024 * 1024;
-/// What the log in memory keeps.
-const MEMORY_LOG: u64 = 100_000;
+/// The same in bytes: 8 MiB, less what the oracle's sizes, which are of payloads alone, leave out.
+const REPLAY_BYTES: u64 = 6 * 1024 * 1024;
+/// What every log keeps of a pipeline.
+const LOG: u64 = 100_000;
 
 /// Knows what was promised.
 #[derive(Debug)]
@@ -213,9 +211,9 @@ impl Oracle {
             ResetReason::Lagged | ResetReason::Trimmed => match (behind, via) {
                 // The place is told by the snapshot that follows.
                 (None, _) => Ok(()),
-                (Some(behind), Via::Http | Via::Stream) if behind <= MEMORY_LOG => refuse("the log has them"),
-                (Some(behind), _) if behind <= REPLAY.min(RING) && bytes <= RING_BYTES => {
-                    refuse("the ring has them")
+                (Some(behind), Via::Http | Via::Stream) if behind <= LOG => refuse("the log has them"),
+                (Some(behind), _) if behind <= REPLAY && bytes <= REPLAY_BYTES => {
+                    refuse("the hub has them")
                 }
                 (Some(_), _) => Ok(()),
             },
