@@ -212,9 +212,7 @@ impl Oracle {
                 // The place is told by the snapshot that follows.
                 (None, _) => Ok(()),
                 (Some(behind), Via::Http | Via::Stream) if behind <= LOG => refuse("the log has them"),
-                (Some(behind), _) if behind <= REPLAY && bytes <= REPLAY_BYTES => {
-                    refuse("the hub has them")
-                }
+                (Some(behind), _) if behind <= REPLAY && bytes <= REPLAY_BYTES => refuse("the hub has them"),
                 (Some(_), _) => Ok(()),
             },
             _ => refuse("there is no such reason"),

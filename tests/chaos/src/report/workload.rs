@@ -111,9 +111,9 @@ impl Workload {
         }
         let item = match self.rng.u32(0..100) {
             _ if open > OPEN => self.end(),
-            0..30 => None,
-            30..55 => self.begin(),
-            55..80 => self.end(),
+            0..28 => None,
+            28..60 => self.begin(),
+            60..80 => self.end(),
             80..85 => self.again("file:retrying", &[FileState::Failed], FileState::Queued),
             85..90 => self.again("file:queued", ENDED, FileState::Queued),
             90..93 => self.delete(),
