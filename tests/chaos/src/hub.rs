@@ -115,18 +115,7 @@ impl Hub {
     /// Starts it again, on the same store and address. Gives how long it took until it served.
     pub(crate) async fn restart(&mut self) -> Result<Duration, AnyError> {
         let begun = Instant::now();
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut child = Command::new(&self.bin)
-            .arg("serve")
-            .arg("--listen")
-            .arg(self.address.to_string())
-            .args(self.store.arguments())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", self.bin.display()))?;
+        let mut child = self.spawn()?;
         let out = child.stdout.take().ok_or("the hub has no output")?;
         let mut lines = BufReader::new(out).lines();
         let line = tokio::time::timeout(START_WITHIN, lines.next_line())
@@ -138,6 +127,36 @@ impl Hub {
         self.journal.note(format!("serves after {} ms", begun.elapsed().as_millis()));
         self.child = Some((child, lines));
         Ok(begun.elapsed())
+    }
+
+    /// Starts it and kills it before it may have served: in the middle of its recovery.
+    pub(crate) async fn die_starting(&mut self, after: Duration) -> Result<(), AnyError> {
+        let mut child = self.spawn()?;
+        tokio::time::sleep(after).await;
+        if let Some(status) = child.try_wait()? {
+            return Err(format!("the hub ended while it started ({status}): {}", self.said()).into());
+        }
+        child.start_kill()?;
+        child.wait().await?;
+        self.journal.note(format!("killed {} ms after its start", after.as_millis()));
+        self.kills += 1;
+        Ok(())
+    }
+
+    fn spawn(&self) -> Result<Child, AnyError> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let child = Command::new(&self.bin)
+            .arg("serve")
+            .arg("--listen")
+            .arg(self.address.to_string())
+            .args(self.store.arguments())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", self.bin.display()))?;
+        Ok(child)
     }
 
     /// SIGKILL, in the middle of whatever it does.

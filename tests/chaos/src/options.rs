@@ -43,6 +43,8 @@ pub enum Name {
     Jitter,
     /// Thousands come back at once.
     Avalanche,
+    /// Subscribers sleep through almost, and more than, what a socket is replayed.
+    Sleepers,
     /// One subscriber stops reading.
     Stalled,
     /// Peers that do not read when the hub is asked to stop.

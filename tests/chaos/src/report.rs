@@ -11,7 +11,7 @@ use std::time::Duration;
 use ragpulse_protocol::{FileState, PipelineId};
 use tokio::task::JoinHandle;
 
-use crate::run::AnyError;
+use crate::run::{AnyError, Witness};
 
 /// What a reporter leaves behind.
 #[derive(Debug)]
@@ -29,21 +29,23 @@ pub(crate) struct Told {
 
 /// A reporter that runs until the quiet, and ends when everything was acknowledged.
 pub(crate) struct Reporting {
-    pub(crate) name: String,
+    witness: Witness,
     task: JoinHandle<Result<Told, AnyError>>,
 }
 
 impl Reporting {
-    pub(crate) fn new(name: String, task: JoinHandle<Result<Told, AnyError>>) -> Self {
-        Self { name, task }
+    pub(crate) fn new(witness: Witness, task: JoinHandle<Result<Told, AnyError>>) -> Self {
+        Self { witness, task }
     }
 
-    /// Waits until everything was acknowledged.
-    pub(crate) async fn finish(mut self, within: Duration) -> Result<Told, AnyError> {
+    /// Waits until everything was acknowledged. One that does not get there is stuck.
+    pub(crate) async fn finish(mut self, within: Duration) -> Result<Option<Told>, AnyError> {
         match tokio::time::timeout(within, &mut self.task).await {
-            Ok(told) => Ok(told??),
+            Ok(told) => Ok(Some(told??)),
             Err(_) => {
-                Err(format!("{} did not get rid of its events within {within:?} of quiet", self.name).into())
+                self.witness
+                    .fail(format!("stuck: not everything was acknowledged within {within:?} of quiet"));
+                Ok(None)
             }
         }
     }

@@ -6,6 +6,7 @@ mod ingest;
 mod jitter;
 mod kills;
 mod shutdown;
+mod sleepers;
 mod stage;
 mod stalled;
 
@@ -60,6 +61,7 @@ const ALL: &[(Name, &str)] = &[
     (Name::Kills, "kills"),
     (Name::Jitter, "jitter"),
     (Name::Avalanche, "avalanche"),
+    (Name::Sleepers, "sleepers"),
     (Name::Stalled, "stalled"),
     (Name::Shutdown, "shutdown"),
     (Name::Ingest, "ingest"),
@@ -85,6 +87,7 @@ pub(crate) async fn run_all(options: Options) -> Result<bool, AnyError> {
             Name::Kills => kills::run(&order, &run, &mut table).await,
             Name::Jitter => jitter::run(&order, &run, &mut table).await,
             Name::Avalanche => avalanche::run(&order, &run, &mut table).await,
+            Name::Sleepers => sleepers::run(&order, &run, &mut table).await,
             Name::Stalled => stalled::run(&order, &run, &mut table).await,
             Name::Shutdown => shutdown::run(&order, &run, &mut table).await,
             Name::Ingest => ingest::run(&order, &run, &mut table).await,

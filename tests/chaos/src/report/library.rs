@@ -36,7 +36,7 @@ pub(crate) fn start(
         })
         .build()?;
     let (oracle, pipeline) = (setup.oracle.clone(), pipeline.clone());
-    let mut phase = setup.phase.clone();
+    let (mut phase, own) = (setup.phase.clone(), witness.clone());
     let task = async move {
         let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / pace.rate));
         let mut item = workload.online();
@@ -66,5 +66,5 @@ pub(crate) fn start(
         let files = workload.expected().into_iter().filter(|(_, state)| !state.is_open()).collect();
         Ok(Told { pipeline, files, progress: Default::default(), events, resent: status.duplicates })
     };
-    Ok(Reporting::new(name, tokio::spawn(task)))
+    Ok(Reporting::new(own, tokio::spawn(task)))
 }

@@ -50,6 +50,7 @@ pub(crate) fn start(
     let name = format!("reporter {}", workload.reporter());
     let url = lane.map_or_else(|| hub.to_owned(), Lane::url);
     let first = workload.online();
+    let witness = setup.witness(&name, lane);
     let reporter = Reporter {
         pipeline: pipeline.clone(),
         url: format!("{url}/api/pipelines/{pipeline}/events"),
@@ -59,12 +60,12 @@ pub(crate) fn start(
         queue: [first].into(),
         under_way: 0,
         oracle: setup.oracle.clone(),
-        witness: setup.witness(&name, lane),
+        witness: witness.clone(),
         rng: setup.run.rng(&name),
         events: 1,
         resent: 0,
     };
-    Ok(Reporting::new(name, tokio::spawn(reporter.report(setup.phase.clone()))))
+    Ok(Reporting::new(witness, tokio::spawn(reporter.report(setup.phase.clone()))))
 }
 
 impl Reporter {
@@ -138,8 +139,9 @@ impl Reporter {
             self.witness.fail(format!("{} events were sent, and the receipt is {receipt:?}", self.under_way));
         }
         self.oracle.acked(&self.pipeline, batch.iter().map(|item| item.mark.as_str()), &receipt);
-        self.witness.journal().note(format!("{} acknowledged up to {}", self.under_way, receipt.seq));
         self.queue.drain(..self.under_way);
+        let (count, waiting) = (self.under_way, self.queue.len());
+        self.witness.journal().note(format!("{count} acknowledged up to {}, {waiting} wait", receipt.seq));
         self.under_way = 0;
         Ok(())
     }

@@ -50,27 +50,11 @@ pub(crate) struct Workload {
     files: Vec<File>,
     /// Of a hundred events, how many shall be progress.
     progress: u32,
-    /// A text that makes events larger.
-    padding: String,
 }
 
 impl Workload {
     pub(crate) fn new(reporter: &str, rng: Rng) -> Self {
-        Self {
-            reporter: reporter.to_owned(),
-            rng,
-            events: 0,
-            names: 0,
-            files: Vec::new(),
-            progress: 35,
-            padding: String::new(),
-        }
-    }
-
-    /// Makes the events that are no progress larger by so many bytes.
-    pub(crate) fn padded(mut self, bytes: usize) -> Self {
-        self.padding = "x".repeat(bytes);
-        self
+        Self { reporter: reporter.to_owned(), rng, events: 0, names: 0, files: Vec::new(), progress: 35 }
     }
 
     pub(crate) fn reporter(&self) -> &str {
@@ -131,9 +115,6 @@ impl Workload {
             _ => Object::new(),
         };
         data.insert(MARK.to_owned(), mark.clone().into());
-        if !self.padding.is_empty() && name != "file:progress" {
-            data.insert("padding".to_owned(), self.padding.clone().into());
-        }
         let event =
             ReportedEvent { event: name.to_owned(), event_id: Some(mark.clone()), timestamp: None, data };
         Item { mark, event }

@@ -79,7 +79,8 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let stuck = stage.whole(&clients, &logs).await;
     let mut findings = stage.judge(&clients, &logs, &told);
     let before = findings.wrong.len();
-    findings.progress(&logs[0], &told[0].progress);
+    let last = told.first().map(|told| told.progress.clone()).unwrap_or_default();
+    findings.progress(&logs[0], &last);
     for wrong in &findings.wrong[before..] {
         run.fail(wrong.clone(), &[&stage.hub.journal()]);
     }
@@ -89,7 +90,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     }
     stage.end();
 
-    let (open, wrong) = (told[0].progress.len(), findings.wrong.len() - before);
+    let (open, wrong) = (last.len(), findings.wrong.len() - before);
     let mut row = |what: &str, value: String| table.add(LABEL, what, value);
     row("store", stage.hub.store().to_string());
     row("events a second; seconds", format!("{RATE}; {:.0}", length.as_secs_f64()));

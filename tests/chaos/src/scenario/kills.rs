@@ -14,7 +14,7 @@ use crate::proxy::{Act, Down, Faults, Lane};
 use crate::report::workload::Workload;
 use crate::report::{self, Pace, Reporting};
 use crate::run::{AnyError, Run, millis};
-use crate::table::Table;
+use crate::table::{Table, percentile};
 
 const LABEL: &str = "kills";
 /// How long a hub lives, in milliseconds, and how long it is dead.
@@ -36,7 +36,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let pipelines = pipelines(3)?;
     let cast = enter(&stage, &pipelines, sockets).await?;
     let mut rng = run.rng(LABEL);
-    let mut stops = 0;
+    let (mut stops, mut starts) = (0, Vec::new());
     tokio::time::sleep(Duration::from_millis(300)).await;
     while stage.hub.kills() < kills && !run.has_failed() {
         tokio::time::sleep(millis(&mut rng, LIVES)).await;
@@ -53,10 +53,18 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
                 cast.lanes.iter().for_each(Lane::up);
                 continue;
             }
+            2 => {
+                // Everybody at once comes back, to a hub that lives.
+                cast.lanes.iter().for_each(Lane::cut);
+                continue;
+            }
             _ => stage.hub.kill().await?,
         }
         tokio::time::sleep(millis(&mut rng, DEAD)).await;
-        stage.hub.restart().await?;
+        if rng.u32(0..6) == 0 {
+            stage.hub.die_starting(millis(&mut rng, 0..=60)).await?;
+        }
+        starts.push(stage.hub.restart().await?.as_secs_f64() * 1_000.0);
     }
 
     cast.lanes.iter().for_each(Lane::calm);
@@ -68,15 +76,18 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     stage.end();
 
     let counts = Stage::counts(&cast.clients);
-    let events: u64 = logs.iter().map(|log| log.head.seq).sum();
+    let logged: u64 = logs.iter().map(|log| log.head.seq).sum();
+    let reported: u64 = told.iter().map(|told| told.events).sum();
     let resent: u64 = told.iter().map(|told| told.resent).sum();
     let mut row = |what: &str, value: String| table.add(LABEL, what, value);
     row("store", stage.hub.store().to_string());
     row("SIGKILLs; orderly stops between", format!("{}; {stops}", stage.hub.kills()));
+    let (median, most) = (percentile(&starts, 50.0), percentile(&starts, 100.0));
+    row("hub serves again after, median; most", format!("{median:.0} ms; {most:.0} ms"));
     row("subscribers of all kinds; reporters", format!("{}; {}", cast.clients.len(), told.len()));
     row("acknowledged events that must arrive", findings.promised.to_string());
     row("… of these lost; doubled", format!("{}; {}", findings.lost, findings.doubled));
-    row("events in the logs; batches sent again", format!("{events}; {resent}"));
+    row("events reported; logged; batches sent again", format!("{reported}; {logged}; {resent}"));
     row("deliveries, each once and in order", counts.events.to_string());
     row("resumed by replay; given a state instead", format!("{}; {}", counts.recovered, counts.reset));
     row("clients stuck", stuck.to_string());

@@ -65,7 +65,7 @@ impl Stage {
     pub(crate) async fn reported(&self, reporters: Vec<Reporting>) -> Result<Vec<Told>, AnyError> {
         let mut told = Vec::new();
         for reporter in reporters {
-            told.push(reporter.finish(REPORTED_WITHIN).await?);
+            told.extend(reporter.finish(REPORTED_WITHIN).await?);
         }
         Ok(told)
     }
