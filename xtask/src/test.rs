@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::chaos;
 use crate::steps::Steps;
 use crate::workspace::{apt_install, cargo, output, target_dir};
 
@@ -32,6 +33,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     let build = ["build", "-p", "ragpulse-cli", "--bin", "ragpulse", "--locked", "--quiet"];
     steps.command("build ragpulse", cargo(root).args(build))?;
     let binary = binary(root)?;
+    chaos::short(root, &mut steps, &binary)?;
 
     steps.command("npm ci", npm(root).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
     steps.command("npm run build", npm(root).args(["run", "build", "--silent"]))?;

@@ -257,6 +257,17 @@ async fn a_stream_tells_the_end_of_a_pipeline_and_its_next_life() {
 }
 
 #[tokio::test]
+async fn a_stream_that_comes_back_to_a_hub_that_has_forgotten_is_told_why_it_gets_a_state() {
+    let hub = TestHub::start().await;
+    let mut events = Events::open(&hub, Some("before:3")).await;
+    hub.publish("p", online()).await;
+    let (name, _, data) = events.next().await.unwrap();
+    assert_eq!((name.as_str(), &data["reason"]), ("pipeline:status", &json!("epoch_changed")));
+    hub.publish("p", skipped(0..1)).await;
+    assert_eq!(events.names(1).await, pairs(&[("file:skipped", "2")]));
+}
+
+#[tokio::test]
 async fn a_stream_ends_when_the_hub_closes() {
     let hub = TestHub::start().await;
     hub.publish("p", online()).await;
