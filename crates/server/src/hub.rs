@@ -13,6 +13,7 @@ mod room;
 mod snapshot;
 mod stats;
 mod sweep;
+mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;
