@@ -138,14 +138,27 @@ pub struct Problem {
     pub field: Option<String>,
 }
 
+/// The most bytes of a detail, and of a field's path. They repeat what was sent, which may be a megabyte, and who does not
+/// read the answers would have the hub keep them.
+const DETAIL: usize = 1_000;
+const FIELD: usize = 256;
+
+fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
+}
+
 impl Problem {
-    /// An error of this code; `detail` says what happened and what to do.
+    /// An error of this code; `detail` says what happened and what to do. It is cut after 1,000 bytes.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:ragpulse:problem:{code}"),
             title: code.as_str().replace('_', " "),
             status: code.status(),
-            detail: detail.into(),
+            detail: shortened(detail.into(), DETAIL),
             code,
             retryable: code.retryable(),
             index: None,
@@ -160,10 +173,10 @@ impl Problem {
         self
     }
 
-    /// Says which field it is about.
+    /// Says which field it is about. A path is cut after 256 bytes.
     #[must_use]
     pub fn at_field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.field = Some(shortened(field.into(), FIELD));
         self
     }
 
@@ -208,4 +221,18 @@ pub struct CommandError {
     /// Which field, as a path such as `data.file.name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_does_not_carry_back_all_that_was_sent() {
+        let long = "ä".repeat(100_000);
+        let problem = Problem::new(Code::InvalidEvent, format!("a{long}")).at_field(long);
+        assert_eq!((problem.detail.len(), problem.detail.chars().last()), (999 + '…'.len_utf8(), Some('…')));
+        assert_eq!(problem.field.map(|field| field.len()), Some(256 + '…'.len_utf8()));
+        assert_eq!(Problem::new(Code::Internal, "short").detail, "short");
+    }
 }

@@ -13,6 +13,7 @@ mod room;
 mod snapshot;
 mod stats;
 mod sweep;
+mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -69,7 +70,7 @@ pub(crate) struct Inner {
     closing: watch::Sender<bool>,
     closed: AtomicBool,
     /// Ends the hub's tasks.
-    end: CancellationToken,
+    pub(crate) end: CancellationToken,
     socket: Mutex<Option<SocketEnd>>,
     next_outlet: AtomicU64,
 }
@@ -260,11 +261,12 @@ impl Hub {
         // A moment for the buffers to drain; a peer that does not read is not waited for.
         tokio::time::sleep(left().min(Duration::from_millis(50))).await;
         if let Some(socket) = socket {
+            let sockets = socket.sockets();
             // Some of the time is the log's, however long the peers take.
             if tokio::time::timeout(left() * 3 / 4, socket.close()).await.is_err() {
                 tracing::warn!("some peers did not close in time and were left to the listener");
             }
-            socket.forget();
+            socket.forget(sockets);
         }
         self.0.registry.clear_outlets();
         self.0.end.cancel();

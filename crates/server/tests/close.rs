@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ragpulse_protocol::{PipelineId, Problem};
+use ragpulse_server::{Act, Authoriser, Hub, Principal};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use support::socket::Socket;
@@ -57,6 +60,36 @@ async fn a_hub_with_nobody_there_closes_at_once() {
     let begun = Instant::now();
     hub.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+/// Lets in everybody, and is gone when the hub is.
+struct Everybody(#[allow(dead_code)] Arc<()>);
+
+impl Authoriser for Everybody {
+    fn authenticate(&self, _: Option<&str>) -> Result<Principal, Problem> {
+        Ok(Principal::default())
+    }
+    fn allows(&self, _: &Principal, _: Act, _: &PipelineId) -> bool {
+        true
+    }
+    fn has_keys(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_closed_hub_stays_in_memory() {
+    let mark = Arc::new(());
+    let gone = Arc::downgrade(&mark);
+    let test = TestHub::with(Hub::builder().authoriser(Everybody(mark))).await;
+    test.publish("p", online()).await;
+    let mut sockets = Vec::new();
+    for namespace in ["/", "/ingest", "/local_files"] {
+        sockets.push(Socket::connect(test.address, namespace).await);
+    }
+    sockets[0].ask("subscribe", json!({ "pipeline_id": "p" })).await;
+    test.stop().await;
+    eventually("the hub is freed", async || gone.upgrade().is_none()).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,20 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let texts: Vec<String> = match target {
         "event" => messages.iter().map(|(name, data)| format!("{name}\n{data}")).collect(),
         "report" => reports(&messages),
-        "command" => COMMANDS.iter().map(|(name, data)| format!("{name}\n[\"{name}\",{data}]")).collect(),
+        "command" => {
+            let long = "x".repeat(6_000);
+            let too_long = [
+                ("subscribe", format!("{{\"pipeline_id\":\"{long}\"}}")),
+                ("subscribe", format!("{{\"pipeline_ids\":\"{long}\"}}")),
+                ("subscribe", format!("{{\"pipeline_id\":\"p\",\"cursors\":{{\"{long}\":\"{long}\"}}}}")),
+                ("publish", format!("{{\"pipeline_id\":\"{long}\",\"events\":[]}}")),
+                ("publish", format!("{{\"pipeline_id\":\"p\",\"reporter_id\":\"{long}\",\"events\":[]}}")),
+                ("client:status", format!("{{\"client_id\":1,\"{long}\":1}}")),
+                ("auth:refresh", format!("{{\"token\":[\"{long}\"]}}")),
+            ];
+            let usual = COMMANDS.iter().map(|(name, data)| (*name, (*data).to_owned()));
+            usual.chain(too_long).map(|(name, data)| format!("{name}\n[\"{name}\",{data}]")).collect()
+        }
         "socket" => packets(),
         "http" => requests(&messages),
         "names" => NAMES.iter().map(|text| (*text).to_owned()).collect(),
@@ -61,6 +74,17 @@ fn reports(messages: &[(String, Value)]) -> Vec<String> {
     }
     let all = format!("[{}]", reports[..reports.len().min(6)].join(","));
     let lines = format!("\n{}\n\n{}", reports[0], reports[reports.len() / 2]);
+    let long = "x".repeat(6_000);
+    reports.extend([
+        format!(
+            "{{\"event\":\"file:progress\",\"data\":{{\"file\":{{\"name\":\"a\"}},\"progress\":\"{long}\"}}}}"
+        ),
+        format!("{{\"event\":\"x:a\",\"data\":{{\"pipeline_id\":\"{long}\"}}}}"),
+        format!("{{\"event\":\"status:update\",\"data\":{{\"changes\":{{\"files{long}\":1}}}}}}"),
+        format!("{{\"event\":\"x:a\",\"timestamp\":\"{long}\",\"data\":{{}}}}"),
+        format!("{{\"event\":\"{long}\",\"data\":{{}}}}"),
+        format!("{{\"event\":\"x:a\",\"{long}\":1,\"data\":{{\"pipeline_type\":\"{long}\"}}}}"),
+    ]);
     reports.extend([all, lines, "{\"event\":\"heartbeat\"}".to_owned()]);
     reports
 }

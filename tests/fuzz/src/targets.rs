@@ -21,7 +21,7 @@ fn split(input: &[u8]) -> Option<(&str, &str)> {
 fn is_short(problem: &Problem) {
     let length = serde_json::to_string(problem).unwrap().len();
     assert!(
-        length <= 4_096,
+        length <= 8_192,
         "a refusal of {length} bytes: {}…",
         &problem.detail[..problem.detail.floor_char_boundary(200)]
     );

@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use parking_lot::Mutex;
 use ragpulse_protocol::message::Heartbeat;
 use ragpulse_protocol::parts::Alive;
 use ragpulse_protocol::status::{Limits, ResetReason};
@@ -24,6 +23,7 @@ use self::follow::{Follower, Owed};
 use super::outlet::{Dialect, Sent};
 use super::ring::Ring;
 use super::snapshot::{SnapshotCache, with_current_status};
+use super::sync::Mutex;
 use crate::config::HubLimits;
 use crate::log::Record;
 

@@ -44,11 +44,13 @@ pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
     let peers = Arc::new(Peers::new(hub.clone()));
     let meters = peers.meters().clone();
     namespace(&io, "/", &peers, None);
+    let mut namespaces = vec!["/".to_owned(), "/ingest".to_owned()];
     for kind in &hub.0.config.reference_types {
+        namespaces.push(format!("/{kind}"));
         namespace(&io, &format!("/{kind}"), &peers, Some(kind.clone()));
     }
     ingest_namespace(&io, &peers);
-    (HubLayer::new(layer, doors, meters), SocketEnd { io, peers })
+    (HubLayer::new(layer, doors, meters), SocketEnd { io, peers, namespaces })
 }
 
 /// What arrives in packets, without a socket.
@@ -71,6 +73,7 @@ pub(crate) mod fuzzing {
 pub(crate) struct SocketEnd {
     io: SocketIo,
     peers: Arc<Peers>,
+    namespaces: Vec<String>,
 }
 
 impl SocketEnd {
@@ -87,9 +90,19 @@ impl SocketEnd {
         self.io.close().await;
     }
 
-    /// Lets go of every peer: closing does not run the disconnect handlers.
-    pub(crate) fn forget(&self) {
+    /// Every socket in every namespace.
+    pub(crate) fn sockets(&self) -> Vec<SocketRef> {
+        let namespaces = self.namespaces.iter().filter_map(|path| self.io.of(path.clone()));
+        namespaces.flat_map(|namespace| namespace.sockets()).collect()
+    }
+
+    /// Lets go of every peer: closing does not run the disconnect handlers, nor does the library let go of the sockets,
+    /// which hold their namespaces and are held by them. Those of a peer that still does not read stay.
+    pub(crate) fn forget(&self, sockets: Vec<SocketRef>) {
         self.peers.clear();
+        for socket in sockets {
+            let _ = socket.disconnect();
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn run(input: &[u8]) {
     };
     let (mut whole, mut cut) = (opening(Limits::default()), opening(small));
     let mut session = Session::new();
-    for (act, seq) in acts.chunks_exact(ACT).take(200).zip(1..) {
+    for (act, seq) in acts.chunks_exact(ACT).take(64).zip(1..) {
         let Some(event) = event(act, seq, &whole) else { return };
         let before = (whole.total_processed, whole.seq);
         // The hub applies; a subscriber goes by the rule; both must agree.

@@ -28,6 +28,8 @@ pub(crate) fn run(input: &[u8]) {
         answered(&world, &session, "430[{\"pipelines\":[{\"pipeline_id\":\"p\"").await;
         world.goes_on().await;
         world.hub.close(Duration::from_secs(1)).await;
+        // What holds a place is let go of by tasks of their own.
+        tokio::time::sleep(Duration::from_secs(120)).await;
         assert_eq!((world.hub.stats().connections, world.hub.stats().subscriptions), (0, 0));
     });
 }

@@ -3,6 +3,7 @@
 mod model;
 mod ring;
 mod room;
+mod shuttle;
 mod storm;
 
 use std::collections::VecDeque;

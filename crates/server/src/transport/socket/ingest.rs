@@ -49,7 +49,13 @@ pub(super) fn register(socket: &SocketRef, hub: &Hub, place: Place) {
 }
 
 async fn work(hub: Hub, who: Arc<Principal>, mut batches: mpsc::Receiver<Batch>, place: Place) {
-    while let Some((data, ack)) = batches.recv().await {
+    loop {
+        // The library keeps the sockets of a hub that has closed, and with them the sender of this queue.
+        let batch = tokio::select! {
+            batch = batches.recv() => batch,
+            () = hub.0.end.cancelled() => None,
+        };
+        let Some((data, ack)) = batch else { break };
         let reply = match read(data, hub.0.config.limits.body_bytes) {
             Ok((pipeline, reporter, events)) => hub.publish(&who, &pipeline, reporter, events).await,
             Err(problem) => Err(problem),
