@@ -1,10 +1,11 @@
-//! The tasks of this workspace: `cargo xtask gen`, `check`, `test`, `coverage`, `bench`, `chaos`.
+//! The tasks of this workspace: `cargo xtask gen`, `check`, `test`, `coverage`, `bench`, `chaos`, `fuzz`.
 
 mod bench;
 mod chaos;
 mod check;
 mod closure;
 mod coverage;
+mod fuzz;
 mod generate;
 mod steps;
 mod test;
@@ -54,6 +55,14 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Random inputs for what faces the network, on nightly. What it finds is left in fuzz/artifacts.
+    Fuzz {
+        /// For how long each target runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Only this one.
+        target: Option<String>,
+    },
     /// Line coverage of each crate by its Rust tests; fails where it is too low.
     Coverage,
 }
@@ -67,6 +76,7 @@ fn main() -> ExitCode {
         Task::Test { full } => test::run(&root, full),
         Task::Bench { options } => bench::run(&root, &options),
         Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
+        Task::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
         Task::Coverage => coverage::run(&root),
     };
     match result {

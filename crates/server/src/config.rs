@@ -62,6 +62,9 @@ pub struct HubLimits {
     pub connections: usize,
     /// Messages that wait in a socket's buffer before its subscriptions pause. At least 512. Default 1,024.
     pub socket_buffer: usize,
+    /// Bytes that wait in a socket's buffer before its subscriptions pause, where the listener tells what was written
+    /// (see [`Wire`](crate::service::Wire)). At least 64 KiB. Default 2 MiB.
+    pub socket_bytes: usize,
     /// Requests of reporters that wait, per writer. Default 256.
     pub ingest_queue: usize,
     /// The most events that a pipeline keeps at hand for replays. Default 16,384.
@@ -116,6 +119,7 @@ impl Default for HubLimits {
             subscriptions: 10_000,
             connections: 20_000,
             socket_buffer: 1_024,
+            socket_bytes: 2 * 1024 * 1024,
             ingest_queue: 256,
             ring_events: 16_384,
             ring_bytes: 16 * 1024 * 1024,
@@ -154,6 +158,9 @@ impl Config {
         }
         if self.limits.socket_buffer < 512 {
             return refuse("limits.socket_buffer", "must be at least 512, or pings find no room");
+        }
+        if self.limits.socket_bytes < 64 * 1024 {
+            return refuse("limits.socket_bytes", "must be at least 65536, or large events never find room");
         }
         if self.limits.progress_per_file == 0 || self.limits.progress_per_pipeline == 0 {
             return refuse("limits.progress_per_file", "the rates of progress must be at least 1 a second");

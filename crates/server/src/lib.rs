@@ -4,7 +4,8 @@
 //! states and brings both to subscribers — over Socket.IO, and over HTTP with the same cursor.
 //!
 //! *What it never does:* open a listener, start a runtime or install a signal handler. The host owns these; the
-//! [`service`] module helps a host that has nothing else to do.
+//! [`service`] module helps a host that has nothing else to do, and has [`service::Connections`] for one that runs a
+//! listener of its own: without them a peer that takes nothing keeps its connection beyond the hub's close.
 //!
 //! The way of the data, one room per step:
 //!
@@ -35,6 +36,9 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 mod doors;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod hub;
 mod ingest;

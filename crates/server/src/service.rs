@@ -1,12 +1,29 @@
-//! Help for a host that has nothing else to do than to serve a hub: tuned sockets, and a close that ends in time.
+//! Help for a host that has nothing else to do than to serve a hub: tuned sockets, peers that are cut when they take
+//! nothing, and a close that ends in time.
+//!
+//! A host with a listener of its own uses the parts: [`tune_listener`] and [`Connections`].
 
+mod connections;
+
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::connect_info::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tower_http::timeout::TimeoutBody;
+
+pub use connections::{Connection, Connections, CuttableListener, Wire};
 
 use crate::hub::HubParts;
 use crate::transport::not_found;
@@ -15,10 +32,15 @@ use crate::transport::not_found;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// How much unsent data the kernel keeps of a connection. Small, so that the hub sees who does not read.
 const UNSENT_BYTES: u32 = 16 * 1024;
+/// How long a peer may take nothing while there is something to write to it, unless a host says otherwise.
+pub const STALLED: Duration = Duration::from_secs(30);
+/// How long the head of a request, or the next part of its body, may take, unless a host says otherwise.
+pub const REQUEST: Duration = Duration::from_secs(60);
 
 /// Tunes a listening socket so that peers who stop reading are seen and cut. Accepted connections inherit it.
 ///
 /// Without it the kernel takes megabytes before a buffer is full, and a peer that is gone keeps its connection.
+/// [`Connections`] do the second part on every system, but see less of it: a byte in the kernel's buffer counts as taken.
 ///
 /// # Errors
 /// When the system refuses a setting. Off Linux nothing is set.
@@ -34,7 +56,8 @@ pub fn tune_listener(listener: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves a hub until `shutdown`, then closes it within `deadline` whatever the peers do.
+/// Serves a hub until `shutdown`, then closes it within `deadline` whatever the peers do, as a [`Server`] with its
+/// defaults.
 ///
 /// # Errors
 /// When the listener fails.
@@ -44,41 +67,151 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
     deadline: Duration,
 ) -> io::Result<()> {
-    if let Err(error) = tune_listener(&listener) {
-        tracing::warn!(%error, "the listener could not be tuned; peers that stop reading are seen late");
+    Server::default().serve(listener, parts, shutdown, deadline).await
+}
+
+/// How a hub is served.
+#[derive(Debug, Clone)]
+#[must_use = "it does nothing until it serves"]
+pub struct Server {
+    stalled: Duration,
+    request: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { stalled: STALLED, request: REQUEST }
     }
-    let HubParts { router, layer, hub } = parts;
-    let app = router.fallback(not_found).layer(layer);
-    let listener = listener.tap_io(|stream| {
+}
+
+impl Server {
+    /// How long a peer may take nothing while there is something to write to it. Default [`STALLED`], 30 s.
+    pub fn stalled(mut self, limit: Duration) -> Self {
+        self.stalled = limit;
+        self
+    }
+
+    /// How long the head of a request may take, from the connection or the answer before it, and how long the next
+    /// part of a body. Default [`REQUEST`], 60 s.
+    pub fn request(mut self, limit: Duration) -> Self {
+        self.request = limit;
+        self
+    }
+
+    /// Serves a hub until `shutdown`, then closes it, and returns within `deadline` whatever the peers do. No connection
+    /// is open then.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        parts: HubParts,
+        shutdown: impl Future<Output = ()> + Send,
+        deadline: Duration,
+    ) -> io::Result<()> {
+        if let Err(error) = tune_listener(&listener) {
+            tracing::warn!(%error, "the listener could not be tuned; peers that stop reading are seen late");
+        }
+        let HubParts { router, layer, hub } = parts;
+        let app = router.fallback(not_found).layer(layer);
+        let connections = Connections::new(self.stalled);
+        // Also when this future is dropped: then nobody waits, and everybody goes.
+        let _cut = CutOnDrop(&connections);
+        let closing = CancellationToken::new();
+        tokio::pin!(shutdown);
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tokio::select! {
+                            () = refused(&error) => continue,
+                            () = &mut shutdown => break,
+                        }
+                    }
+                },
+                () = &mut shutdown => break,
+            };
+            let serving = self.clone().connection(stream, app.clone(), connections.clone(), closing.clone());
+            tokio::spawn(serving);
+        }
+        let started = tokio::time::Instant::now();
+        drop(listener);
+        closing.cancel();
+        // What is left after the cut is not I/O but work: a moment for that.
+        let last = (deadline / 4).min(Duration::from_secs(1));
+        hub.close(deadline.saturating_sub(last)).await;
+        let left = deadline.saturating_sub(last).saturating_sub(started.elapsed());
+        if tokio::time::timeout(left, connections.gone()).await.is_err() {
+            tracing::info!(open = connections.open(), "who has not gone by itself is cut");
+            connections.cut();
+            let left = deadline.saturating_sub(started.elapsed());
+            let _ = tokio::time::timeout(left, connections.gone()).await;
+        }
+        Ok(())
+    }
+
+    /// Serves one connection to its end.
+    async fn connection(
+        self,
+        stream: TcpStream,
+        app: Router,
+        connections: Connections,
+        closing: CancellationToken,
+    ) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
-    });
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(
-        axum::serve(listener, app)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.await;
-            })
-            .into_future(),
-    );
-    let abort = server.abort_handle();
-    tokio::pin!(server);
-    tokio::select! {
-        result = &mut server => return result.unwrap_or_else(|error| Err(io::Error::other(error))),
-        () = shutdown => {}
-    }
-    let started = tokio::time::Instant::now();
-    let _ = stop.send(());
-    hub.close(deadline).await;
-    let left = deadline.saturating_sub(started.elapsed());
-    match tokio::time::timeout(left, &mut server).await {
-        Ok(result) => result.unwrap_or_else(|error| Err(io::Error::other(error))),
-        Err(_) => {
-            // Nothing more is accepted. Whoever has not gone by now goes with the process, or when the kernel gives up
-            // on what it has not acknowledged.
-            abort.abort();
-            Ok(())
+        let stream = connections.wrap(stream);
+        let wire = stream.wire();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(|body| Body::new(TimeoutBody::new(self.request, body)));
+            request.extensions_mut().insert(ConnectInfo(wire.clone()));
+            let answer = app.clone().oneshot(request);
+            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+        });
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.request)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        tokio::pin!(serving);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                result = serving.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::trace!(%error, "a connection ended in an error");
+                    }
+                    return;
+                }
+                () = closing.cancelled(), if !told => {
+                    told = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                // Whatever a handler waits for, and also where bytes that were read already keep an error from being seen.
+                () = connections.cut_token().cancelled() => return,
+            }
         }
+    }
+}
+
+/// Cuts what is open when a server ends, however it ends.
+struct CutOnDrop<'a>(&'a Connections);
+
+impl Drop for CutOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
+/// A connection could not be accepted. Some errors are of that connection only; others, such as that there are no more
+/// descriptors, need time.
+async fn refused(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::error!(%error, "a connection could not be accepted");
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -12,6 +12,9 @@ use ragpulse_protocol::Problem;
 pub use socket::HubLayer;
 pub(crate) use socket::SocketEnd;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use socket::fuzzing;
+
 use crate::doors::{Doors, DoorsLayer};
 use crate::hub::Hub;
 

@@ -3,6 +3,7 @@
 mod commands;
 mod ingest;
 mod layer;
+mod meter;
 mod peer;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub use layer::HubLayer;
 use self::peer::{Peers, Who};
 use crate::auth::Principal;
 use crate::doors::DoorsLayer;
-use crate::hub::{Dialect, Hub, Outlet};
+use crate::hub::{Dialect, Hub};
 
 /// Where Socket.IO lives.
 pub(crate) const PATH: &str = "/socket.io";
@@ -41,12 +42,29 @@ pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
         .connect_timeout(Duration::from_secs(10))
         .build_layer();
     let peers = Arc::new(Peers::new(hub.clone()));
+    let meters = peers.meters().clone();
     namespace(&io, "/", &peers, None);
     for kind in &hub.0.config.reference_types {
         namespace(&io, &format!("/{kind}"), &peers, Some(kind.clone()));
     }
     ingest_namespace(&io, &peers);
-    (HubLayer::new(layer, doors), SocketEnd { io, peers })
+    (HubLayer::new(layer, doors, meters), SocketEnd { io, peers })
+}
+
+/// What arrives in packets, without a socket.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    use ragpulse_protocol::Problem;
+    use serde::de::DeserializeOwned;
+    use serde_json::value::RawValue;
+
+    pub(crate) fn command<T: DeserializeOwned>(packet: &RawValue, most: usize) -> Result<T, Problem> {
+        super::commands::parse_within(Ok(packet.to_owned()), most)
+    }
+
+    pub(crate) fn publish(packet: &RawValue, most: usize) -> Result<(), Problem> {
+        super::ingest::read(Ok(packet.to_owned()), most).map(drop)
+    }
 }
 
 /// The hub's hold on Socket.IO.
@@ -60,7 +78,7 @@ impl SocketEnd {
     pub(crate) fn tell_closing(&self, retry_after_ms: u64) {
         let Ok(payload) = to_raw_value(&HubClosing { retry_after_ms }) else { return };
         for peer in self.peers.all() {
-            let _ = peer.emit("hub:closing", &payload);
+            let _ = peer.tell("hub:closing", &payload);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Rooms, rings and the sweeper with ways out that can be filled and drained at will.
 
 mod model;
+mod ring;
 mod room;
 mod storm;
 

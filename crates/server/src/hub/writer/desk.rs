@@ -56,7 +56,7 @@ pub(super) struct Undo {
     online: Option<bool>,
     files: Vec<(String, Option<OpenFile>)>,
     lease_seconds: Option<Option<u32>>,
-    rate: Option<(f64, i64)>,
+    rate: Option<(i64, i64)>,
     slots: Vec<(String, Option<Slot<NewRecord>>)>,
 }
 

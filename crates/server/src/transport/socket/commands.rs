@@ -11,12 +11,14 @@ use ragpulse_protocol::command::{
 use ragpulse_protocol::message::SubscriptionEnded;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, Problem};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::ParserError;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 
+use super::meter::Meter;
 use super::peer::{Peer, Peers, Who};
 use crate::auth::{Act, forbidden};
 use crate::hub::{Dialect, Outlet, Question, Room};
@@ -33,22 +35,23 @@ pub(super) fn register(
     let of = peers.clone();
     socket.on("subscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = parse(data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
+        let reply =
+            heard(&peer, data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
         of.let_go_if_left(&peer);
         // Everything is joined by now. Only where the log has to be asked what it has, the answer takes a little longer.
         let unsettled = match reply {
             Ok(joined) if joined.questions.is_empty() => {
-                let _ = ack.send(&SubscribeReply::from(Ok(joined.ack)));
+                answer_to(peer.meter(), ack, &SubscribeReply::from(Ok(joined.ack)));
                 None
             }
-            Ok(joined) => Some((joined, ack, of.hub().clone(), peer.id())),
+            Ok(joined) => Some((joined, ack, of.hub().clone(), peer.id(), peer.meter().clone())),
             Err(problem) => {
-                let _ = ack.send(&SubscribeReply::from(Err::<SubscribeAck, _>(problem)));
+                answer_to(peer.meter(), ack, &SubscribeReply::from(Err::<SubscribeAck, _>(problem)));
                 None
             }
         };
         async move {
-            let Some((mut joined, ack, hub, outlet)) = unsettled else { return };
+            let Some((mut joined, ack, hub, outlet, meter)) = unsettled else { return };
             for (room, question) in joined.questions {
                 let answer = hub.settle(&room, outlet, &question).await;
                 if let Some(place) =
@@ -57,15 +60,15 @@ pub(super) fn register(
                     *place = answer;
                 }
             }
-            let _ = ack.send(&SubscribeReply::from(Ok(joined.ack)));
+            answer_to(&meter, ack, &SubscribeReply::from(Ok(joined.ack)));
         }
     });
     let of = peers.clone();
     socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = parse(data, &of).map(|request| unsubscribe(&of, &peer, request));
+        let reply = heard(&peer, data, &of).map(|request| unsubscribe(&of, &peer, request));
         of.let_go_if_left(&peer);
-        let _ = ack.send(&UnsubscribeReply::from(reply));
+        answer_to(peer.meter(), ack, &UnsubscribeReply::from(reply));
         async {}
     });
     let of = peers.clone();
@@ -85,9 +88,9 @@ pub(super) fn register(
     let of = peers.clone();
     socket.on("auth:refresh", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = parse(data, &of).and_then(|request| refresh(&of, &peer, &request));
+        let reply = heard(&peer, data, &of).and_then(|request| refresh(&of, &peer, &request));
         of.let_go_if_left(&peer);
-        let _ = ack.send(&AuthRefreshReply::from(reply));
+        answer_to(peer.meter(), ack, &AuthRefreshReply::from(reply));
         async {}
     });
     socket.on_fallback(|Event(name): Event, ack: AckSender| {
@@ -101,6 +104,28 @@ pub(super) fn register(
         of.remove(&socket);
         async {}
     });
+}
+
+/// Reads a command whose answer may be long, unless its sender lets answers lie.
+fn heard<T: DeserializeOwned>(
+    peer: &Peer,
+    data: Result<Raw, ParserError>,
+    peers: &Peers,
+) -> Result<T, Problem> {
+    if peer.meter().is_full_of_answers() {
+        return Err(Problem::new(
+            Code::Overloaded,
+            "The answers that wait for this client are too many. Read them before asking for more.",
+        ));
+    }
+    parse(data, peers)
+}
+
+/// Answers a command, and counts the answer among what waits.
+fn answer_to(meter: &Meter, ack: AckSender, reply: &impl Serialize) {
+    let Ok(reply) = to_raw_value(reply) else { return };
+    meter.add_answer(reply.get().len());
+    let _ = ack.send(&reply);
 }
 
 /// Reads the argument of a command. None at all is an empty object.
@@ -293,7 +318,7 @@ fn refresh(peers: &Peers, peer: &Arc<Peer>, request: &AuthRefresh) -> Result<Don
             peer.follows.lock().pipelines.remove(&room.id);
             let ended = SubscriptionEnded { pipeline_id: room.id.clone(), code: Code::Forbidden };
             if let Ok(payload) = to_raw_value(&ended) {
-                let _ = peer.emit("subscription:ended", &payload);
+                let _ = peer.tell("subscription:ended", &payload);
             }
         }
     }

@@ -62,7 +62,7 @@ async fn work(hub: Hub, who: Arc<Principal>, mut batches: mpsc::Receiver<Batch>,
 type Request = (PipelineId, Option<ReporterId>, Vec<Value>);
 
 /// Reads the envelope; the events are read one by one later, so that an error can name its place.
-fn read(data: Result<Box<RawValue>, ParserError>, most: usize) -> Result<Request, Problem> {
+pub(super) fn read(data: Result<Box<RawValue>, ParserError>, most: usize) -> Result<Request, Problem> {
     let Value::Object(mut request) = to_value(data, most)? else {
         return Err(Problem::new(Code::InvalidRequest, "`publish` takes an object: {pipeline_id, events}."));
     };

@@ -2,17 +2,21 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
+use axum::extract::connect_info::ConnectInfo;
 use axum::response::{IntoResponse, Response};
-use http::Request;
+use http::{Method, Request, Uri};
 use socketioxide::layer::SocketIoLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::PATH;
+use super::meter::Meters;
 use crate::doors::DoorsLayer;
+use crate::service::Wire;
 use crate::transport::not_found;
 
 /// Answers Socket.IO's requests and passes all others on. Made by [`HubBuilder`](crate::HubBuilder).
@@ -22,7 +26,7 @@ pub struct HubLayer {
 }
 
 impl HubLayer {
-    pub(super) fn new(layer: SocketIoLayer, doors: DoorsLayer) -> Self {
+    pub(super) fn new(layer: SocketIoLayer, doors: DoorsLayer, meters: Arc<Meters>) -> Self {
         // What Socket.IO itself does not take is an address that does not exist.
         let rest = service_fn(|request: Request<Body>| async move {
             Ok::<Response, Infallible>(not_found(request.uri().clone()).await)
@@ -30,8 +34,66 @@ impl HubLayer {
         let socket = ServiceExt::<Request<Body>>::map_response(layer.layer(rest), |answer: Response<_>| {
             answer.map(Body::new)
         });
+        let socket =
+            service_fn(move |request: Request<Body>| metered(socket.clone(), meters.clone(), request));
         Self { socket: BoxCloneSyncService::new(doors.layer(socket)) }
     }
+}
+
+/// Lets the meter of a session see by what its messages leave.
+async fn metered<S>(
+    socket: S,
+    meters: Arc<Meters>,
+    mut request: Request<Body>,
+) -> Result<Response, Infallible>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    let over_websocket = parameter(request.uri(), "transport") == Some("websocket");
+    let session = parameter(request.uri(), "sid").map(str::to_owned);
+    let wire = request.extensions().get::<ConnectInfo<Wire>>().map(|info| info.0.clone());
+    let polls = !over_websocket && request.method() == Method::GET;
+    let Some(session) = session else {
+        let meter = if over_websocket { meters.of_wire(wire) } else { meters.of_polls() };
+        request.extensions_mut().insert(meter.clone());
+        let answer = socket.oneshot(request).await?;
+        if !polls || !answer.status().is_success() {
+            return Ok(answer);
+        }
+        // The name of the session stands in the answer: a few bytes that are there already.
+        let (parts, body) = answer.into_parts();
+        let body = to_bytes(body, OPENING).await.unwrap_or_default();
+        if let Some(session) = opened(&body) {
+            meters.remember(&session, &meter);
+        }
+        return Ok(Response::from_parts(parts, Body::from(body)));
+    };
+    if over_websocket {
+        meters.upgraded(&session, wire);
+    }
+    let answer = socket.oneshot(request).await?;
+    if polls {
+        meters.polled(&session);
+    }
+    Ok(answer)
+}
+
+fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// The most that the answer to the opening of a session has.
+const OPENING: usize = 4_096;
+
+/// The session that an answer opens: `0{"sid":"…",…}`.
+fn opened(answer: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Open {
+        sid: String,
+    }
+    let open: Open = serde_json::from_slice(answer.strip_prefix(b"0")?).ok()?;
+    Some(open.sid)
 }
 
 impl<S> Layer<S> for HubLayer {

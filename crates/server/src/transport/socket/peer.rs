@@ -14,6 +14,7 @@ use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
 
+use super::meter::{Meter, Meters};
 use crate::auth::{Act, Principal};
 use crate::hub::{Dialect, Hub, Outlet, Sent};
 
@@ -31,6 +32,7 @@ pub(crate) struct Peer {
     dialect: Dialect,
     pub(super) socket: SocketRef,
     hub: Hub,
+    meter: Arc<Meter>,
     pub(super) follows: Mutex<Follows>,
 }
 
@@ -62,6 +64,27 @@ impl Peer {
     fn has_left(&self) -> bool {
         self.socket.extensions.get::<Left>().is_some()
     }
+
+    /// What waits for its connection, in all its namespaces.
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// Puts a message into its buffer however many bytes wait there, for what is said once.
+    pub(super) fn tell(&self, event: &str, payload: &RawValue) -> Sent {
+        let bytes = event.len() + payload.get().len();
+        self.meter.add(bytes);
+        let sent = match self.socket.emit(event, payload) {
+            Ok(()) => return Sent::Buffered,
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::Full,
+            // A client that speaks right after the acknowledgement of its connection may be heard a moment before
+            // its socket counts as connected. It is gone only once it has left.
+            Err(SendError::Socket(SocketError::Closed)) if !self.has_left() => Sent::Full,
+            Err(_) => Sent::Gone,
+        };
+        self.meter.take_back(bytes);
+        sent
+    }
 }
 
 impl Outlet for Peer {
@@ -78,26 +101,30 @@ impl Outlet for Peer {
     }
 
     fn emit(&self, event: &str, payload: &RawValue) -> Sent {
-        match self.socket.emit(event, payload) {
-            Ok(()) => Sent::Buffered,
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::Full,
-            // A client that speaks right after the acknowledgement of its connection may be heard a moment before
-            // its socket counts as connected. It is gone only once it has left.
-            Err(SendError::Socket(SocketError::Closed)) if !self.has_left() => Sent::Full,
-            Err(_) => Sent::Gone,
-        }
+        if self.meter.is_full() { Sent::Full } else { self.tell(event, payload) }
     }
 }
 
 /// All peers of a hub, by namespace and socket.
 pub(super) struct Peers {
     hub: Hub,
+    meters: Arc<Meters>,
     peers: Mutex<HashMap<(String, Sid), Arc<Peer>>>,
+}
+
+/// The meter that the layer gave to the request by which a session began.
+fn of_session(socket: &SocketRef) -> Option<Arc<Meter>> {
+    socket.req_parts().extensions.get::<Arc<Meter>>().cloned()
 }
 
 impl Peers {
     pub(super) fn new(hub: Hub) -> Self {
-        Self { hub, peers: Mutex::default() }
+        let meters = Arc::new(Meters::new(hub.0.config.limits.socket_bytes));
+        Self { hub, meters, peers: Mutex::default() }
+    }
+
+    pub(super) fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -116,6 +143,7 @@ impl Peers {
                     dialect,
                     socket: socket.clone(),
                     hub: self.hub.clone(),
+                    meter: of_session(socket).unwrap_or_else(|| self.meters.of_wire(None)),
                     follows: Mutex::default(),
                 })
             })
