@@ -151,6 +151,39 @@ async fn a_full_spool_is_a_full_queue() {
     hub.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_sync_tasks_and_threads_wait_for_the_disk_and_keep_their_order() {
+    let dir = TempDir::new().unwrap();
+    let hub = TestHub::start().await;
+    let reporter = builder(&hub.url(), dir.path()).spool_sync(true).build().unwrap();
+    reporter.online(PipelineOnlineReport::default()).await.unwrap();
+    let blocking = reporter.blocking();
+    let thread = tokio::task::spawn_blocking(move || {
+        (0..20).for_each(|number| blocking.report(numbered(0, number)).unwrap());
+    });
+    let task = |life| {
+        let reporter = reporter.clone();
+        tokio::spawn(async move {
+            for number in 0..20 {
+                reporter.report(numbered(life, number)).await.unwrap();
+            }
+        })
+    };
+    let tasks = [task(1), task(2)];
+    thread.await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    reporter.try_report(numbered(0, 20)).unwrap();
+    reporter.close(SOON).await.unwrap();
+    let log = log(&hub).await;
+    assert_eq!([0, 1, 2].map(|life| numbers(&log, life).len()), [21, 20, 20]);
+    for life in 0..3 {
+        assert!(numbers(&log, life).is_sorted());
+    }
+    hub.stop().await;
+}
+
 #[test]
 fn files_that_a_killed_process_worked_on_end_unless_the_next_one_goes_on_with_them() {
     let dir = TempDir::new().unwrap();

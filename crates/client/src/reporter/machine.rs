@@ -216,7 +216,8 @@ impl Machine {
             return Action::EndOrphans;
         }
         if let Some((events, bytes)) = self.queue.wants() {
-            return Action::Refill { events, bytes };
+            // A little at a time: meanwhile the spool takes no new events.
+            return Action::Refill { events: events.min(2 * MAX_BATCH), bytes: bytes.min(2 * MAX_BYTES) };
         }
         let mut body = String::from("[");
         for item in self.queue.take(self.batch, MAX_BYTES) {

@@ -282,11 +282,11 @@ impl Spool {
                 self.cursor.number += u64::from(kind == Kind::Event);
                 self.cursor.offset = reading.at;
             }
-            if self.cursor.number < self.next {
-                if self.segment_at(self.cursor.number)?.first != self.cursor.number {
-                    return Err(reading.damaged("events are missing at its end"));
-                }
+            // The next event is in the next segment, which may still be empty.
+            if self.segment_at(self.cursor.number)?.path != reading.path {
                 self.cursor.offset = START as u64;
+            } else if self.cursor.number < self.next {
+                return Err(reading.damaged("events are missing at its end"));
             }
         }
         Ok(())
