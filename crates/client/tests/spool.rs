@@ -151,6 +151,34 @@ async fn a_full_spool_is_a_full_queue() {
     hub.stop().await;
 }
 
+/// On a real small disk: `mount -t tmpfs -o size=1500k tmpfs DIRECTORY`, and that directory in the variable.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a small file system, named by RAGPULSE_TEST_SMALL_DISK"]
+async fn on_a_disk_that_is_really_full_what_was_taken_arrives_and_it_goes_on_when_there_is_room() {
+    let disk = PathBuf::from(std::env::var("RAGPULSE_TEST_SMALL_DISK").unwrap());
+    let ballast = disk.join("ballast");
+    std::fs::write(&ballast, vec![1; 500 * 1024]).unwrap();
+    let address = hub::free_address().await;
+    let reporter = builder(&format!("http://{address}"), &disk.join("spool")).build().unwrap();
+    let (mut next, mut refused) = (0, 0);
+    while refused < 100 {
+        match reporter.report(numbered(0, next)).await {
+            Ok(()) => next += 1,
+            Err(ReportError::Spool(SpoolError::Write { .. })) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    std::fs::remove_file(&ballast).unwrap();
+    for _ in 0..500 {
+        reporter.report(numbered(0, next)).await.unwrap();
+        next += 1;
+    }
+    let hub = TestHub::at(address, Hub::builder()).await;
+    reporter.close(SOON).await.unwrap();
+    assert_eq!(numbers(&log(&hub).await, 0), (0..next).collect::<Vec<_>>());
+    hub.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_sync_tasks_and_threads_wait_for_the_disk_and_keep_their_order() {
     let dir = TempDir::new().unwrap();

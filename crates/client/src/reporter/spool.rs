@@ -179,7 +179,7 @@ impl Spool {
             _lock: lock,
         };
         if fresh {
-            spool.begin_segment()?;
+            spool.begin_segment().map_err(|error| SpoolError::io(&spool.settings.path, &error))?;
         }
         if spool.settled == spool.next {
             spool.passed();
@@ -409,7 +409,7 @@ impl Spool {
     }
 
     /// Makes the segment that begins with the next event. It gets its name when it is whole.
-    fn begin_segment(&mut self) -> Result<(), SpoolError> {
+    fn begin_segment(&mut self) -> io::Result<()> {
         let Identity { pipeline_id, reporter_id } = self.identity.clone();
         let header = Header { pipeline_id, reporter_id, first: self.next, settled: self.settled };
         let mut bytes = format::start();
@@ -420,11 +420,7 @@ impl Spool {
         let path = self.settings.path.join(format!("{:020}.{EXTENSION}", self.next));
         let unfinished = path.with_extension(UNFINISHED);
         let made = self.make(&unfinished, &path, &bytes);
-        let file = made.map_err(|error| {
-            let _ = fs::remove_file(&unfinished);
-            SpoolError::Write { path: self.settings.path.clone(), error: error.to_string() }
-        })?;
-        self.file = file;
+        self.file = made.inspect_err(|_| _ = fs::remove_file(&unfinished))?;
         self.segments.push_back(Segment { path, first: self.next, len: bytes.len() as u64 });
         if self.cursor.number == self.next {
             self.passed();
