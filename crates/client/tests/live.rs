@@ -440,6 +440,8 @@ async fn the_hubs_advice_is_followed_unless_the_caller_chose() {
     // By its id a client is always in the same part: CRC-32 of it, modulo 100, is 62 here.
     for (rollout, transport) in [(62, Transport::Polling), (63, Transport::Websocket)] {
         let hub = advising(TransportFlag::Auto, rollout).await;
+        // A poll for what does not exist would be held.
+        reporter(&hub.url(), "p").online(PipelineOnlineReport::default()).await.unwrap();
         let subscriber = Subscriber::builder(hub.url()).pipeline("p").client_id("123456789");
         Follower::new(subscriber.connect().unwrap()).transport(Some(transport)).await;
     }

@@ -120,6 +120,20 @@ async fn a_closed_reporter_leaves_what_it_could_not_send_to_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spool_is_free_as_soon_as_its_reporter_is_closed() {
+    let dir = TempDir::new().unwrap();
+    let hub = TestHub::start().await;
+    for life in 0..50 {
+        let reporter = builder(&hub.url(), dir.path()).build().unwrap();
+        reporter.report(numbered(life, 0)).await.unwrap();
+        reporter.close(SOON).await.unwrap();
+    }
+    let log = log(&hub).await;
+    assert!((0..50).all(|life| numbers(&log, life) == [0]));
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_spool_is_a_full_queue() {
     let dir = TempDir::new().unwrap();
     let address = hub::free_address().await;

@@ -52,7 +52,10 @@ pub(crate) async fn drive(shared: Arc<Shared>, sender: Sender) {
     let shared = &ending.0;
     loop {
         let action = shared.machine.lock().next(shared.now());
-        shared.tell();
+        // That it has stopped is told at the very end: who waits for it may then use the spool.
+        if action != Action::Stop {
+            shared.tell();
+        }
         match action {
             Action::Stop => break,
             Action::Wait(until) => {

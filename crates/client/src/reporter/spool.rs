@@ -127,7 +127,7 @@ impl Spool {
         if path.exists() && !path.is_dir() {
             return Err(SpoolError::NotASpool { path });
         }
-        fs::create_dir_all(&path).map_err(io)?;
+        make_directory(&path).map_err(io)?;
         let lock = OpenOptions::new().create(true).append(true).open(path.join(LOCK)).map_err(io)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -475,6 +475,15 @@ impl Spool {
             }
         }
     }
+}
+
+/// Makes the directory, where there is none, for its owner only: names of files are nobody else's business.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// Of the fields of a file's begin, those that say which file it is.
