@@ -227,6 +227,23 @@ async fn with_sync_tasks_and_threads_wait_for_the_disk_and_keep_their_order() {
 }
 
 #[test]
+fn a_runtime_that_ends_before_anything_was_sent_leaves_the_spool_to_the_next() {
+    let dir = TempDir::new().unwrap();
+    for life in 0..20 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reporter = {
+            let _entered = runtime.enter();
+            builder("http://127.0.0.1:9", dir.path()).build().unwrap()
+        };
+        let blocking = reporter.blocking();
+        blocking.report(numbered(life, 0)).unwrap();
+        drop(runtime);
+        assert!(matches!(blocking.report(numbered(life, 1)), Err(ReportError::Closed)));
+        assert_eq!(reporter.status().borrow().queued, life as usize + 1);
+    }
+}
+
+#[test]
 fn files_that_a_killed_process_worked_on_end_unless_the_next_one_goes_on_with_them() {
     let dir = TempDir::new().unwrap();
     let runtime =
@@ -243,7 +260,8 @@ fn files_that_a_killed_process_worked_on_end_unless_the_next_one_goes_on_with_th
             file.processing("extraction").await.unwrap();
             file.leave();
         }
-        settled(&reporter).await;
+        let sent = |status: &ragpulse_client::ReporterStatus| status.accepted == 4;
+        tokio::time::timeout(SOON, reporter.status().wait_for(sent)).await.unwrap().unwrap();
         std::mem::forget(reporter);
     });
     first.shutdown_timeout(SOON);
