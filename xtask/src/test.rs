@@ -14,7 +14,17 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// The tests of the hub that run on each of its stores; the others bring their own, or have none.
 const ON_EVERY_STORE: &[&str] = &[
-    "authoriser", "close", "conflation", "http", "ingest", "invariants", "leases", "reference", "refusals", "resume", "socket",
+    "authoriser",
+    "close",
+    "conflation",
+    "http",
+    "ingest",
+    "invariants",
+    "leases",
+    "reference",
+    "refusals",
+    "resume",
+    "socket",
 ];
 
 // A browser suite is a member of the npm workspace in tests/browser with a script `test:browser`; it finds the program
