@@ -64,6 +64,11 @@ impl TestHub {
         Self::on(builder, store(&HubLimits::default(), SystemClock::default())).await
     }
 
+    /// A hub on a log that the test brings.
+    pub async fn on_log(builder: HubBuilder, log: impl EventLog) -> Self {
+        Self::on(builder, (Arc::new(log), None)).await
+    }
+
     /// A hub that forgets, whatever the others are tested on.
     pub async fn in_memory(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
