@@ -1,5 +1,8 @@
 // The other commands of `ragpulse`: what they do, and one line with what to do when they cannot.
 import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { folder } from "./support/documents.mjs";
@@ -74,6 +77,7 @@ test("without a hub every command says so, and how to have one", { timeout: 60_0
   const none = /no hub at http:\/\/127\.0\.0\.1:1\/: nobody answers there\. Start one with `ragpulse serve`/;
   refused(await run(["snapshot", "--url", NOBODY]), 1, none);
   refused(await run(["watch", NOBODY]), 1, none);
+  refused(await run(["history", "--url", NOBODY]), 1, none);
   refused(await run(["publish", "--pipeline", "p", "--url", NOBODY], { input: lines(online) }), 1, none);
 });
 
@@ -84,12 +88,11 @@ test("what is no hub, and what is no address", async () => {
 });
 
 test("called wrongly, a command exits with 2 and says how it is called", async () => {
-  for (const args of [[], ["nonsense"], ["publish"], ["serve", "--listen", "here"], ["watch", "--transport", "pigeon"], ["publish", "--pipeline", "a b"], ["serve", "--rollout", "101"]]) {
+  for (const args of [[], ["nonsense"], ["publish"], ["serve", "--listen", "here"], ["watch", "--transport", "pigeon"], ["publish", "--pipeline", "a b"], ["serve", "--rollout", "101"], ["serve", "--store", "floppy:x"], ["history", "--since", "yesterday"]]) {
     const result = await run(args);
     assert.equal(result.code, 2, args.join(" "));
     assert.notEqual(result.err, "", args.join(" "));
   }
-  refused(await run(["serve", "--store", "floppy:x"]), 2, /--store/);
   refused(await run(["serve", "--listen", "0.0.0.0:0"]), 2, /--insecure/);
   const port = new URL(hub.url).host;
   refused(await run(["serve", "--listen", port]), 1, /something else listens there/);
@@ -124,5 +127,44 @@ test("watch follows pipelines that come later, and a hub that was away", { timeo
     await watch.stop("SIGKILL");
     await plain.stop("SIGKILL");
     await first.program.stop("SIGKILL");
+  }
+});
+
+test("a store outlives its hub, belongs to one, and its history can be looked up", { timeout: 60_000 }, async () => {
+  const directory = await mkdtemp(join(tmpdir(), "ragpulse-"));
+  const store = ["--store", `sqlite:${join(directory, "store.db")}`];
+  const first = await openHub(...store);
+  try {
+    await first.publish("p", [online, queued("a"), queued("b")]);
+    await first.publish("q", [online, queued("a")]);
+    refused(await run(["serve", "--listen", "127.0.0.1:0", ...store]), 1, /in use by another hub \(process \d+\)/);
+    await first.program.stop("SIGKILL");
+    const second = await openHub(...store);
+    try {
+      const failed = { event: "file:failed", data: { file: { name: "a", id: "a" }, error: { message: "it broke" } } };
+      await second.publish("p", [failed]);
+      const history = async (...args) => {
+        const result = await run(["history", "--url", second.url, ...args]);
+        assert.equal(result.code, 0, result.err);
+        return result.out.trimEnd().split("\n").filter((line) => line !== "");
+      };
+      const all = (await history("--json")).map((line) => JSON.parse(line));
+      assert.deepEqual(all.map(({ data }) => `${data.pipeline_id} ${data.seq}`), ["p 1", "p 2", "p 3", "q 1", "q 2", "p 4"]);
+      const lines = await history("--pipeline", "p", "--file", "a", "--since", "1h");
+      assert.match(lines[0], /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}p {2}file:queued/);
+      assert.match(lines[1], /file:failed\s+a {2}\w+: it broke/);
+      assert.equal(lines.length, 2);
+      assert.equal((await history("--event", "file:queued", "--limit", "2")).length, 2);
+      assert.deepEqual(await history("--until", "2020-01-01T00:00:00Z"), []);
+    } finally {
+      await second.program.stop();
+    }
+    const notes = join(directory, "notes.txt");
+    await writeFile(notes, "my notes");
+    refused(await run(["serve", "--store", `sqlite:${notes}`]), 1, /not a RagPulse store.*left as it is/);
+    assert.equal(await readFile(notes, "utf8"), "my notes");
+  } finally {
+    await first.program.stop("SIGKILL");
+    await rm(directory, { recursive: true });
   }
 });

@@ -1,6 +1,7 @@
-//! The tasks of this workspace: `cargo xtask gen`, `check`, `test`, `coverage`, `bench`, `fuzz`.
+//! The tasks of this workspace: `cargo xtask gen`, `check`, `test`, `coverage`, `bench`, `chaos`, `fuzz`.
 
 mod bench;
+mod chaos;
 mod check;
 mod closure;
 mod coverage;
@@ -52,6 +53,16 @@ enum Task {
         /// Only this one.
         target: Option<String>,
     },
+    /// Kills hubs and breaks connections, and checks that every event that must arrive does; see docs/guides/chaos.md.
+    /// Options go to the harness: --minutes, --seed, --only, --store, --short, and others that it lists with --help.
+    Chaos {
+        /// How hub and harness are built: dev or release. Comes before the options of the harness.
+        #[arg(long, default_value = "release")]
+        profile: String,
+        /// For the harness.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Line coverage of each crate by its Rust tests; fails where it is too low.
     Coverage,
 }
@@ -65,6 +76,7 @@ fn main() -> ExitCode {
         Task::Test { full } => test::run(&root, full),
         Task::Bench { options } => bench::run(&root, &options),
         Task::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
+        Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
         Task::Coverage => coverage::run(&root),
     };
     match result {

@@ -5,7 +5,9 @@
 
 mod demo;
 mod failure;
+mod history;
 mod hub_client;
+mod line;
 mod publish;
 mod schema;
 mod serve;
@@ -44,6 +46,8 @@ enum Command {
     Publish(publish::Options),
     /// Print the present state of a pipeline, or of all.
     Snapshot(snapshot::Options),
+    /// Print what happened: all of it, of one file, one event or one time.
+    History(history::Options),
     /// Print the JSON Schema of an event or type, or the list of them.
     Schema(schema::Options),
 }
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Command::Watch(options) => in_runtime(watch::run(options)),
         Command::Publish(options) => in_runtime(publish::run(options)),
         Command::Snapshot(options) => in_runtime(snapshot::run(options)),
+        Command::History(options) => in_runtime(history::run(options)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

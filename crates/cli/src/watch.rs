@@ -3,8 +3,6 @@
 //! Every line is one step of a pipeline's sequence, without hole, repeat or swap, whatever the connection does. What the
 //! connection does is told on standard error.
 
-mod line;
-
 use std::collections::HashSet;
 use std::io::Write;
 use std::time::Duration;
@@ -18,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::HubOptions;
 use crate::failure::Failure;
 use crate::hub_client::HubClient;
+use crate::line;
 use crate::signals;
 
 /// How often the hub is asked for pipelines that are new.

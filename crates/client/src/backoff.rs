@@ -15,6 +15,9 @@ pub(crate) fn chance() -> Chance {
     Box::new(move || rng.f64())
 }
 
+/// Over how long at least those come back who were told the same.
+const LEAST_SPREAD: Duration = Duration::from_secs(1);
+
 /// Waits that double with each failure up to a limit.
 pub(crate) struct Backoff {
     base: Duration,
@@ -50,9 +53,10 @@ impl Backoff {
         doubled.min(self.max).mul_f64(0.5 + 0.5 * self.chance())
     }
 
-    /// A wait somebody else asked for, lengthened by up to a half: others were told the same.
+    /// A wait somebody else asked for, lengthened by up to a half, and by up to a second at least: others were told the
+    /// same in the same moment, and must not come back in one.
     pub(crate) fn spread(&mut self, asked: Duration) -> Duration {
-        asked.mul_f64(1.0 + 0.5 * self.chance())
+        asked + (asked / 2).max(LEAST_SPREAD).mul_f64(self.chance())
     }
 
     fn chance(&mut self) -> f64 {
@@ -81,7 +85,8 @@ mod tests {
     fn jitter_takes_away_at_most_half_and_never_comes_before_an_asked_time() {
         assert_eq!(with(0.0).fail().as_millis(), 50);
         assert_eq!(with(0.0).spread(Duration::from_secs(1)).as_millis(), 1000);
-        assert_eq!(with(1.0).spread(Duration::from_secs(1)).as_millis(), 1500);
+        assert_eq!(with(1.0).spread(Duration::from_secs(10)).as_millis(), 15_000);
+        assert_eq!(with(1.0).spread(Duration::ZERO).as_millis(), 1000, "told to come at once");
     }
 
     #[test]

@@ -1,61 +1,25 @@
 //! Reporter and subscriber against a real hub, through a network that fails.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/hub.rs"]
+mod hub;
 #[path = "support/proxy.rs"]
 mod proxy;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use hub::TestHub;
 use proxy::Proxy;
+use ragpulse_client::protocol::http::TransportFlag;
 use ragpulse_client::protocol::parts::{FileReport, Results};
 use ragpulse_client::protocol::report::PipelineOnlineReport;
 use ragpulse_client::protocol::status::ResetReason;
 use ragpulse_client::protocol::{Code, Cursor, Object, PipelineId, Problem, Report};
 use ragpulse_client::{Cause, Reporter, Subscriber, Transport, TransportChoice, Update, What};
 use ragpulse_server::auth::{Act, Authoriser, Principal};
-use ragpulse_server::{Hub, HubBuilder};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use ragpulse_server::{Config, Hub};
 
 const SOON: Duration = Duration::from_secs(10);
-
-struct TestHub {
-    address: SocketAddr,
-    hub: Hub,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<std::io::Result<()>>,
-}
-
-impl TestHub {
-    async fn start() -> Self {
-        Self::at("127.0.0.1:0", Hub::builder()).await
-    }
-
-    async fn at(address: impl tokio::net::ToSocketAddrs, builder: HubBuilder) -> Self {
-        let parts = builder.build().unwrap();
-        let listener = TcpListener::bind(address).await.unwrap();
-        let (address, hub) = (listener.local_addr().unwrap(), parts.hub.clone());
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async move { _ = stopped.await };
-        let served = tokio::spawn(ragpulse_server::service::serve(listener, parts, shutdown, SOON));
-        Self { address, hub, stop, served }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    async fn stop(self) {
-        self.stop.send(()).unwrap();
-        self.served.await.unwrap().unwrap();
-    }
-
-    fn reporter(&self) -> Reporter {
-        reporter(&self.url(), "p")
-    }
-}
 
 fn reporter(url: &str, pipeline: &str) -> Reporter {
     let wait = Duration::from_millis(20);
@@ -151,7 +115,7 @@ fn follow(url: &str, choice: TransportChoice) -> Follower {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_reported_is_heard_on_both_transports_with_the_same_state() {
     let hub = TestHub::start().await;
-    let reporter = hub.reporter();
+    let reporter = reporter(&hub.url(), "p");
     let mut by_socket = follow(&hub.url(), TransportChoice::Websocket);
     let mut by_polling = follow(&hub.url(), TransportChoice::Polling);
     assert_eq!(by_socket.transport(Some(Transport::Websocket)).await, None);
@@ -189,7 +153,7 @@ async fn what_is_reported_is_heard_on_both_transports_with_the_same_state() {
 async fn a_cut_is_resumed_by_replay() {
     let hub = TestHub::start().await;
     let proxy = Proxy::before(hub.address).await;
-    let reporter = hub.reporter();
+    let reporter = reporter(&hub.url(), "p");
     reporter.online(PipelineOnlineReport::default()).await.unwrap();
     let mut follower = follow(&proxy.url(), TransportChoice::Auto);
     follower.transport(Some(Transport::Websocket)).await;
@@ -212,7 +176,7 @@ async fn a_cut_is_resumed_by_replay() {
 async fn a_connection_that_is_dead_without_a_word_is_found_by_silence_and_resumed_by_replay() {
     let hub = TestHub::start().await;
     let proxy = Proxy::before(hub.address).await;
-    let reporter = hub.reporter();
+    let reporter = reporter(&hub.url(), "p");
     reporter.online(PipelineOnlineReport::default()).await.unwrap();
     let mut follower = follow(&proxy.url(), TransportChoice::Auto);
     follower.transport(Some(Transport::Websocket)).await;
@@ -232,7 +196,7 @@ async fn a_connection_that_is_dead_without_a_word_is_found_by_silence_and_resume
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_hub_finds_wrong_is_set_aside_and_the_rest_arrives() {
     let hub = TestHub::start().await;
-    let reporter = hub.reporter();
+    let reporter = reporter(&hub.url(), "p");
     // Without `pipeline:online` first: the hub does not know the pipeline, and the reporter opens it.
     say(&reporter, 1).await;
     reporter.report(Report::Custom { name: "file:complted".into(), data: Object::new() }).await.unwrap();
@@ -249,7 +213,7 @@ async fn without_sockets_it_polls_and_it_returns_when_they_can_be_had() {
     let hub = TestHub::start().await;
     let proxy = Proxy::before(hub.address).await;
     proxy.refuse_sockets(true);
-    let reporter = hub.reporter();
+    let reporter = reporter(&hub.url(), "p");
     reporter.online(PipelineOnlineReport::default()).await.unwrap();
     let mut follower = follow(&proxy.url(), TransportChoice::Auto);
     let cause = follower.transport(Some(Transport::Polling)).await;
@@ -346,7 +310,7 @@ async fn pipelines_of_a_type_are_followed_as_they_come() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_consumer_ends_in_the_exact_state() {
     let hub = TestHub::start().await;
-    let reporter = hub.reporter();
+    let reporter = reporter(&hub.url(), "p");
     reporter.online(PipelineOnlineReport::default()).await.unwrap();
     let subscriber = Subscriber::builder(hub.url()).pipeline("p").capacity(1).connect().unwrap();
     let mut follower = Follower::new(subscriber);
@@ -416,5 +380,31 @@ async fn a_wrong_token_ends_the_subscriber_with_the_hubs_word_on_every_transport
         if choice != TransportChoice::Polling {
             connect("reader").transport(Some(transport)).await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hubs_advice_is_followed_unless_the_caller_chose() {
+    let advising = |transport, rollout_percentage| {
+        let mut config = Config::default();
+        (config.transport, config.rollout_percentage) = (transport, rollout_percentage);
+        TestHub::at("127.0.0.1:0", Hub::builder().config(config))
+    };
+    for (transport, rollout) in [(TransportFlag::Polling, 100), (TransportFlag::Auto, 0)] {
+        let hub = advising(transport, rollout).await;
+        let reporter = reporter(&hub.url(), "p");
+        reporter.online(PipelineOnlineReport::default()).await.unwrap();
+        let mut follower = follow(&hub.url(), TransportChoice::Auto);
+        assert_eq!(follower.transport(Some(Transport::Polling)).await, Some(Cause::Advised));
+        say(&reporter, 1).await;
+        follower.number(1).await;
+        let mut chosen = follow(&hub.url(), TransportChoice::Websocket);
+        assert_eq!(chosen.transport(Some(Transport::Websocket)).await, None);
+    }
+    // By its id a client is always in the same part: CRC-32 of it, modulo 100, is 62 here.
+    for (rollout, transport) in [(62, Transport::Polling), (63, Transport::Websocket)] {
+        let hub = advising(TransportFlag::Auto, rollout).await;
+        let subscriber = Subscriber::builder(hub.url()).pipeline("p").client_id("123456789");
+        Follower::new(subscriber.connect().unwrap()).transport(Some(transport)).await;
     }
 }

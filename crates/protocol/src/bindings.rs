@@ -92,6 +92,7 @@ const BESIDE: &[TypeInfo] = &[
     type_info!(ToClient, "ReferenceStatus", reference::ReferenceStatus),
     type_info!(ToClient, "EventsAnswer", http::EventsAnswer),
     type_info!(ToClient, "FilesPage", http::FilesPage),
+    type_info!(ToClient, "HistoryPage", http::HistoryPage),
     type_info!(ToClient, "RagStatus", http::RagStatus),
     type_info!(ToClient, "SocketInfo", http::SocketInfo),
     type_info!(ToClient, "SocketTest", http::SocketTest),

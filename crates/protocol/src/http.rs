@@ -80,6 +80,19 @@ pub struct FilesPage {
     pub next_after: Option<u64>,
 }
 
+/// `GET /api/pipelines/{id}/history`: a page of what happened in a pipeline, in order of `seq`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HistoryPage {
+    /// The events that were asked for; those of earlier epochs too.
+    pub events: Vec<NamedEvent>,
+    /// What to give as `after` for the next page; absent on the last one. A page may be short, or empty, before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub next_after: Option<u64>,
+}
+
 crate::macros::closed_enum! {
     /// Whether something is there.
     pub enum Presence {

@@ -77,6 +77,8 @@ async fn a_cursor_without_history_gets_the_state_and_the_reason() {
     let (epoch, seq) = hub.cursor("p").await;
     assert_eq!(seq, 30);
     assert_eq!(names(&hub.get(&after(&(epoch.clone(), 20), "")).await.1).len(), 10);
+    let trimmed = async || hub.get(&after(&(epoch.clone(), 19), "")).await.1["reason"] == "trimmed";
+    support::eventually("history is trimmed", trimmed).await;
     for (cursor, reason) in [
         ((epoch.clone(), 19), json!("trimmed")),
         ((epoch.clone(), 31), json!("ahead")),
@@ -93,8 +95,8 @@ async fn a_cursor_without_history_gets_the_state_and_the_reason() {
 }
 
 #[tokio::test]
-async fn a_log_keeps_no_more_bytes_than_it_may() {
-    let hub = TestHub::configured(|config| {
+async fn the_log_in_memory_keeps_no_more_bytes_than_it_may() {
+    let hub = TestHub::in_memory(|config| {
         config.limits.ring_bytes = 2_000;
         config.limits.log_bytes = 20_000;
     })
@@ -255,6 +257,17 @@ async fn a_stream_tells_the_end_of_a_pipeline_and_its_next_life() {
 }
 
 #[tokio::test]
+async fn a_stream_that_comes_back_to_a_hub_that_has_forgotten_is_told_why_it_gets_a_state() {
+    let hub = TestHub::start().await;
+    let mut events = Events::open(&hub, Some("before:3")).await;
+    hub.publish("p", online()).await;
+    let (name, _, data) = events.next().await.unwrap();
+    assert_eq!((name.as_str(), &data["reason"]), ("pipeline:status", &json!("epoch_changed")));
+    hub.publish("p", skipped(0..1)).await;
+    assert_eq!(events.names(1).await, pairs(&[("file:skipped", "2")]));
+}
+
+#[tokio::test]
 async fn a_stream_ends_when_the_hub_closes() {
     let hub = TestHub::start().await;
     hub.publish("p", online()).await;
@@ -267,4 +280,32 @@ async fn a_stream_ends_when_the_hub_closes() {
     assert_eq!(events.next().await, None);
     closed.await.unwrap();
     eventually("its place is free", async || handle.stats().connections == 0).await;
+}
+
+#[tokio::test]
+async fn history_is_looked_up_by_people() {
+    let hub = TestHub::start().await;
+    hub.publish("p", json!([online(), file("file:processing", "a"), file("file:failed", "a")])).await;
+    hub.publish(
+        "p",
+        json!([file("file:processing", "a"), file("file:completed", "a"), file("file:failed", "b")]),
+    )
+    .await;
+    let ask = async |query: &str| hub.get(&format!("/api/pipelines/p/history?{query}")).await;
+    let (status, all) = ask("").await;
+    assert_eq!((status.as_u16(), names(&all).len(), all.get("next_after")), (200, 6, None));
+    let of_a = ask("file=a").await.1;
+    assert_eq!(names(&of_a).iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 3, 4, 5]);
+    let failed = ask("event=file:failed&limit=1").await.1;
+    assert_eq!((names(&failed), &failed["next_after"]), (vec![(3, "file:failed".to_owned())], &json!(3)));
+    assert_eq!(names(&ask("event=file:failed&after=3").await.1), [(6, "file:failed".to_owned())]);
+    let at = all["events"][3]["data"]["received_at"].as_str().unwrap();
+    assert!(names(&ask(&format!("since={at}")).await.1).len() >= 3);
+    assert_eq!(names(&ask("until=2020-01-01T00:00:00Z").await.1), []);
+    for (query, field) in [("since=yesterday", "since"), ("limit=0", "limit"), ("after=x", "after")] {
+        let (status, problem) = ask(query).await;
+        assert_eq!((status.as_u16(), &problem["field"]), (400, &json!(field)), "{query}");
+    }
+    let (status, problem) = hub.get("/api/pipelines/q/history").await;
+    assert_eq!((status.as_u16(), &problem["code"]), (404, &json!("unknown_pipeline")));
 }

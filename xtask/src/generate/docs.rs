@@ -16,6 +16,7 @@ const HTTP: &[(&str, &str)] = &[
     ("`POST /api/pipelines/{id}/events`", "PublishReceipt"),
     ("`GET /api/pipelines/{id}/events?epoch=&seq=&wait=&limit=`", "EventsAnswer"),
     ("`GET /api/pipelines/{id}/files?state=&q=&after=`", "FilesPage"),
+    ("`GET /api/pipelines/{id}/history?file=&event=&since=&until=&after=&limit=`", "HistoryPage"),
     ("`GET /api/rag-status[?pipeline_id=]`", "RagStatus"),
     ("`GET /api/socket/info`", "SocketInfo"),
     ("`POST /api/socket/test`", "SocketTest"),

@@ -47,6 +47,7 @@ export type * from "./FileStatus.js";
 export type * from "./FilesPage.js";
 export type * from "./Health.js";
 export type * from "./Heartbeat.js";
+export type * from "./HistoryPage.js";
 export type * from "./HubClosing.js";
 export type * from "./Limits.js";
 export type * from "./Liveness.js";

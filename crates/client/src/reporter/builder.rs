@@ -1,22 +1,22 @@
 //! How a reporter is set up.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use ragpulse_protocol::ids::InvalidName;
 use ragpulse_protocol::limits::{DEFAULT_LEASE_SECONDS, MAX_LEASE_SECONDS};
 use ragpulse_protocol::{PipelineId, PipelineType, ReporterId};
-use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
-use super::driver::{Sender, Shared, drive};
+use super::driver::{Sender, drive};
 use super::encode::{Encoder, MAX_BYTES};
 use super::error::ReportError;
 use super::handle::Reporter;
 use super::machine::Machine;
 use super::queue::Queue;
-use super::status::{Rejected, ReporterStatus};
+use super::shared::Shared;
+use super::spool::{Settings, Spool};
+use super::status::Rejected;
 use crate::backoff::{Backoff, chance};
 use crate::endpoint::Endpoint;
 
@@ -24,6 +24,11 @@ use crate::endpoint::Endpoint;
 pub const DEFAULT_QUEUE_CAPACITY: usize = 10_000;
 /// How many bytes of events a reporter holds unless told otherwise: 32 MiB.
 pub const DEFAULT_QUEUE_BYTES: usize = 32 * 1024 * 1024;
+
+/// How many bytes a spool holds unless told otherwise: 256 MiB.
+pub const DEFAULT_SPOOL_BYTES: u64 = 256 * 1024 * 1024;
+/// The smallest spool: 1 MiB, so that it holds the largest event beside what it has to carry on.
+const MIN_SPOOL_BYTES: u64 = 1024 * 1024;
 
 /// Sets up a [`Reporter`]. Made by [`Reporter::builder`].
 #[must_use = "a reporter is made by `.build()`"]
@@ -38,6 +43,9 @@ pub struct ReporterBuilder {
     request_timeout: Duration,
     backoff: (Duration, Duration),
     drop_deadline: Duration,
+    spool: Option<PathBuf>,
+    spool_bytes: u64,
+    spool_sync: bool,
     on_rejected: Option<Box<dyn Fn(Rejected) + Send + Sync>>,
 }
 
@@ -60,6 +68,9 @@ impl ReporterBuilder {
             request_timeout: Duration::from_secs(15),
             backoff: (Duration::from_millis(250), Duration::from_secs(30)),
             drop_deadline: Duration::from_secs(2),
+            spool: None,
+            spool_bytes: DEFAULT_SPOOL_BYTES,
+            spool_sync: false,
             on_rejected: None,
         }
     }
@@ -78,7 +89,7 @@ impl ReporterBuilder {
     }
 
     /// The name of this reporter among those of its pipeline. Default: random, so that forked workers and rolling
-    /// deploys share a pipeline. Names match `[A-Za-z0-9._-]{1,128}`.
+    /// deploys share a pipeline; with a [spool](Self::spool), the one that stands there. Names match `[A-Za-z0-9._-]{1,128}`.
     pub fn reporter_id(mut self, id: impl AsRef<str>) -> Self {
         self.reporter_id = Some(ReporterId::new(id));
         self
@@ -123,6 +134,37 @@ impl ReporterBuilder {
         self
     }
 
+    /// Keeps every event that must arrive in this directory too, until the hub has answered for it. Default: none.
+    ///
+    /// So it loses none while the hub is away for longer than the queue holds, nor when the process is killed: the next
+    /// reporter on the same spool sends what is left, first and with the ids and times of before, so that nothing is
+    /// doubled either. It also has the same [`reporter_id`](Self::reporter_id) from then on, unless one was chosen, and so
+    /// the same lease. Files that the earlier process was working on end as `Interrupted` after
+    /// [`lease_seconds`](Self::lease_seconds), as the hub would have ended them, but for those that are reported on
+    /// (begun again or ended) before. Progress is not kept: of it only the latest counts.
+    ///
+    /// The directory is made if there is none, and belongs to one pipeline and one reporter at a time: give each process
+    /// its own. It has to be on a local disk. See [`SpoolError`](super::SpoolError) for what `build` refuses.
+    pub fn spool(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.spool = Some(directory.into());
+        self
+    }
+
+    /// How many bytes the spool may take on the disk, at least 1 MiB; then the queue counts as full. Default
+    /// [`DEFAULT_SPOOL_BYTES`]. An interrupted file and `pipeline:offline` may go past it.
+    pub fn spool_bytes(mut self, bytes: u64) -> Self {
+        self.spool_bytes = bytes;
+        self
+    }
+
+    /// Whether an event has to be on the disk before it counts as taken. Default: no. Without it the spool survives the
+    /// death of the process, but a loss of power or a crash of the operating system may cost the last seconds; with it each
+    /// `report` waits for the disk, and so does `try_report`.
+    pub fn spool_sync(mut self, sync: bool) -> Self {
+        self.spool_sync = sync;
+        self
+    }
+
     /// Called with each event that the hub refuses for good, from the task that sends: it must not block. Default: none;
     /// such events are logged and counted in any case.
     pub fn on_rejected(mut self, callback: impl Fn(Rejected) + Send + Sync + 'static) -> Self {
@@ -133,13 +175,11 @@ impl ReporterBuilder {
     /// Makes the reporter and spawns the task that sends. Nothing is sent until something is reported.
     ///
     /// # Errors
-    /// When a setting is wrong, or outside of a tokio runtime. The hub need not be there.
+    /// When a setting is wrong, outside of a tokio runtime, or when the spool cannot be used. The hub need not be there. A
+    /// spool is read whole, which takes up to a few seconds for a full one.
     pub fn build(self) -> Result<Reporter, ReportError> {
         let (pipeline_id, pipeline_type) = self.pipeline.ok_or(ReportError::NoPipeline)??;
-        let reporter_id = match self.reporter_id {
-            Some(id) => id?,
-            None => ReporterId::new(format!("r-{}", random_name()))?,
-        };
+        let chosen = self.reporter_id.transpose()?;
         check("queue_capacity", self.queue_capacity, self.queue_capacity >= 1, "at least 1")?;
         check("queue_bytes", self.queue_bytes, self.queue_bytes >= MAX_BYTES, "at least 512000")?;
         let lease = self.lease_seconds;
@@ -148,27 +188,40 @@ impl ReporterBuilder {
         check("backoff", format!("{first:?}"), !first.is_zero() && first <= longest, "more than 0, rising")?;
         let timeout = self.request_timeout;
         check("request_timeout", format!("{timeout:?}"), !timeout.is_zero(), "more than 0")?;
+        let spool_bytes = self.spool_bytes;
+        check("spool_bytes", spool_bytes, spool_bytes >= MIN_SPOOL_BYTES, "at least 1048576")?;
 
         let endpoint = Endpoint::new(&self.url, self.token)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ReportError::NoRuntime)?;
-        let machine = Machine::new(
+        let client = endpoint.client(timeout)?;
+        let random_id = || format!("r-{}", random_name());
+        let spool = match self.spool {
+            Some(path) => {
+                let settings = Settings { path, max_bytes: spool_bytes, sync: self.spool_sync };
+                let chosen = chosen.as_ref().map(ReporterId::as_str);
+                Some(Spool::open(settings, pipeline_id.as_str(), chosen, random_id)?)
+            }
+            None => None,
+        };
+        let reporter_id = match (&spool, chosen) {
+            (Some(spool), _) => ReporterId::new(&spool.identity().reporter_id)?,
+            (None, Some(chosen)) => chosen,
+            (None, None) => ReporterId::new(random_id())?,
+        };
+        let lease_time = Duration::from_secs(u64::from(lease));
+        let mut machine = Machine::new(
             Queue::new(self.queue_capacity, self.queue_bytes),
+            // Random also with a spool, so that no life of the reporter has the ids of another.
             Encoder::new(random_name(), pipeline_type, lease),
             Backoff::new(first, longest, chance()),
-            Duration::from_secs(u64::from(lease)) / 3,
+            lease_time / 3,
         );
-        let status = ReporterStatus::of(&machine, Duration::ZERO, SystemTime::now());
-        let shared = Arc::new(Shared {
-            machine: Mutex::new(machine),
-            wake: Notify::new(),
-            room: Notify::new(),
-            room_for_threads: Condvar::new(),
-            status: watch::Sender::new(status),
-            started: Instant::now(),
-            on_rejected: self.on_rejected,
-        });
+        if spool.as_ref().is_some_and(|spool| !spool.orphans().is_empty()) {
+            machine.end_orphans_at(lease_time);
+        }
+        let shared = Arc::new(Shared::new(machine, spool, runtime.clone(), self.on_rejected));
         let sender = Sender {
-            client: endpoint.client(timeout)?,
+            client,
             url: endpoint.events(&pipeline_id),
             reporter_id: reporter_id.as_str().to_owned(),
         };

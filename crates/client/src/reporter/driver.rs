@@ -1,75 +1,18 @@
 //! The task behind a reporter: asks the machine what to do, does it, and tells the answer.
 //!
-//! *What it never does:* decide anything, or hold the lock while it waits.
+//! The spool is read, and told what was settled, on a thread that may block: after a long outage that means to fetch
+//! megabytes from a disk, and to delete files. It costs microseconds for each batch.
+//!
+//! *What it never does:* decide anything, or hold a lock while it waits.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-use ragpulse_protocol::{ReportedEvent, Timestamp};
 use reqwest::Url;
-use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
-use super::machine::Machine;
-use super::outcome::{Action, Answer, SetAside};
-use super::status::{Rejected, ReporterStatus};
+use super::outcome::{Action, Answer};
+use super::shared::{Shared, timestamp};
 use crate::endpoint::ask;
-
-/// What handles and the task share.
-pub(crate) struct Shared {
-    pub(crate) machine: Mutex<Machine>,
-    /// Wakes the task.
-    pub(crate) wake: Notify,
-    /// Wakes those who wait for room, in tasks and in threads.
-    pub(crate) room: Notify,
-    pub(crate) room_for_threads: Condvar,
-    pub(crate) status: watch::Sender<ReporterStatus>,
-    pub(crate) started: Instant,
-    pub(crate) on_rejected: Option<Box<dyn Fn(Rejected) + Send + Sync>>,
-}
-
-impl Shared {
-    pub(crate) fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    fn tell(&self) {
-        let status = ReporterStatus::of(&self.machine.lock(), self.now(), SystemTime::now());
-        self.status.send_if_modified(|told| {
-            let changed = *told != status;
-            *told = status;
-            changed
-        });
-    }
-
-    fn make_room(&self) {
-        self.room.notify_waiters();
-        self.room_for_threads.notify_all();
-    }
-
-    fn reject(&self, aside: SetAside) {
-        let SetAside { item, problem } = aside;
-        // It was encoded from such an event.
-        let Ok(event) = serde_json::from_str::<ReportedEvent>(&item.json) else { return };
-        tracing::warn!(
-            event = %event.event,
-            event_id = event.event_id.as_deref(),
-            code = %problem.code,
-            field = problem.field.as_deref(),
-            "the hub refused an event, which is set aside: {}",
-            problem.detail
-        );
-        if let Some(on_rejected) = &self.on_rejected {
-            on_rejected(Rejected { event, problem });
-        }
-    }
-}
-
-pub(crate) fn timestamp() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
 
 /// Where batches go.
 pub(crate) struct Sender {
@@ -95,9 +38,10 @@ struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.machine.lock().close(None, Duration::ZERO);
+        self.0.machine.lock().close(Duration::ZERO);
         // With a deadline in the past this only stops.
         let _ = self.0.machine.lock().next(self.0.now());
+        self.0.let_go_of_spool();
         self.0.tell();
         self.0.make_room();
     }
@@ -123,9 +67,25 @@ pub(crate) async fn drive(shared: Arc<Shared>, sender: Sender) {
                 if let Some(aside) = aside {
                     shared.reject(aside);
                 }
+                if shared.has_spool() {
+                    on_thread(shared, Shared::settle_spool).await;
+                }
                 shared.make_room();
             }
+            Action::Refill { events, bytes } => {
+                on_thread(shared, move |shared| shared.refill(events, bytes)).await;
+                shared.make_room();
+            }
+            Action::EndOrphans => on_thread(shared, Shared::end_orphans).await,
         }
+    }
+}
+
+/// Does what may block. If the runtime ends it is not done: the spool has everything, and nobody sends any more.
+async fn on_thread(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) {
+    let shared = Arc::clone(shared);
+    if let Err(error) = tokio::task::spawn_blocking(move || work(&shared)).await {
+        tracing::debug!("the spool was not looked at: {error}");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! *What may come in:* any event. *What it never does:* judge an event's contents; that is the hub's part.
 
+use ragpulse_protocol::parts::{ErrorReport, INTERRUPTED};
 use ragpulse_protocol::report::HEARTBEAT;
 use ragpulse_protocol::{Object, PipelineType, ReportedEvent, Timestamp};
 use serde_json::Value;
@@ -44,10 +45,10 @@ impl Encoder {
         if json.len() + 2 > MAX_BYTES {
             return Err(ReportError::TooLarge { event: event.event, bytes: json.len(), max: MAX_BYTES - 2 });
         }
-        Ok(Item { json, effect, reopening: false })
+        Ok(Item { json, effect, reopening: false, spooled: None })
     }
 
-    /// The `pipeline:online` and `file:processing` that tell a hub what it does not know any more.
+    /// The `pipeline:online`, if one is to be said, and `file:processing` that tell a hub what it does not know any more.
     pub(crate) fn reopening<'a>(
         &mut self,
         online: Option<&Object>,
@@ -60,15 +61,38 @@ impl Encoder {
             timestamp: None,
             data,
         };
-        let online = event("pipeline:online", online.cloned().unwrap_or_default());
+        let online = online.map(|fields| event("pipeline:online", fields.clone()));
         let files = files.map(|data| event("file:processing", data.clone()));
         // What was small enough the first time is so again: only the id and the time differ.
-        std::iter::once(online)
+        online
+            .into_iter()
             .chain(files)
             .filter_map(|event| self.encode(event, now).ok())
             .map(|item| Item { reopening: true, ..item })
             .collect()
     }
+}
+
+/// The item that was encoded so, byte for byte; nothing if none was.
+pub(crate) fn item_of(json: &[u8]) -> Option<Item> {
+    let json = std::str::from_utf8(json).ok()?.to_owned();
+    let event = serde_json::from_str::<ReportedEvent>(&json).ok()?;
+    Some(Item { json, effect: effect_of(&event), reopening: false, spooled: None })
+}
+
+/// The end of a file that nobody works on any more: the life of the reporter that began it is over. `fields` name the file.
+pub(crate) fn interrupted(fields: Object) -> ReportedEvent {
+    let error = ErrorReport {
+        message: "the process that worked on the file ended, and the next one did not go on with it"
+            .to_owned(),
+        kind: Some(INTERRUPTED.to_owned()),
+        retryable: Some(true),
+        ..ErrorReport::default()
+    };
+    let mut data = fields;
+    // A struct of strings is always JSON.
+    data.insert("error".to_owned(), serde_json::to_value(error).unwrap_or_default());
+    ReportedEvent { event: "file:failed".to_owned(), event_id: None, timestamp: None, data }
 }
 
 /// A sign of life, ready to be sent.
@@ -77,7 +101,7 @@ pub(crate) fn heartbeat() -> String {
 }
 
 /// What identifies the file of an event: its id, or its name.
-fn file_of(data: &Object) -> Option<String> {
+pub(crate) fn file_of(data: &Object) -> Option<String> {
     let file = data.get("file")?;
     let known = file.get("id").and_then(Value::as_str).or_else(|| file.get("name").and_then(Value::as_str));
     known.map(str::to_owned)

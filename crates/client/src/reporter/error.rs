@@ -3,6 +3,7 @@
 use ragpulse_protocol::Problem;
 use ragpulse_protocol::ids::InvalidName;
 
+use super::spool::SpoolError;
 use crate::endpoint::EndpointError;
 
 /// Why a reporter could not be made, or did not take an event.
@@ -52,7 +53,10 @@ pub enum ReportError {
     /// Progress is a number.
     #[error("the caller reported a progress that is not a number; give one from 0 to 1")]
     NotANumber,
-    /// The queue is full, and the event must arrive. Only of `try_report`.
+    /// The spool cannot be opened, or did not take the event.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The queue (and the spool, if there is one) is full, and the event must arrive. Only of `try_report`.
     #[error(
         "the queue is full, because the hub is slow or away; report again later, or use `report`, which waits"
     )]

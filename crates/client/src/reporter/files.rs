@@ -41,6 +41,16 @@ impl OpenFiles {
         self.files.clear();
     }
 
+    /// A mark between the files begun so far and those begun later.
+    pub(crate) fn mark(&self) -> u64 {
+        self.next
+    }
+
+    /// The fields with which each was begun, of those begun before a mark and not since.
+    pub(crate) fn fields_before(&self, mark: u64) -> impl Iterator<Item = &Object> {
+        self.files.range(..=mark).map(|(_, (_, fields))| fields)
+    }
+
     /// The fields with which each was begun.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &Object> {
         self.files.values().map(|(_, fields)| fields)

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ragpulse_protocol::parts::FileReport;
-use ragpulse_protocol::report::{HEARTBEAT, PipelineOfflineReport, PipelineOnlineReport};
+use ragpulse_protocol::report::{HEARTBEAT, PipelineOnlineReport};
 use ragpulse_protocol::{Object, PipelineId, Report, ReportedEvent, ReporterId};
 use tokio::sync::watch;
 
 use super::builder::ReporterBuilder;
-use super::driver::{Shared, timestamp};
 use super::error::ReportError;
 use super::file::{BlockingFile, File};
-use super::machine::Machine;
-use super::queue::{Item, Pushed};
+use super::queue::Item;
+use super::shared::{Shared, timestamp};
 use super::status::{ReporterConnection, ReporterStatus};
 
 /// Reports what one pipeline does to a hub. Clones share one queue; see the [crate's example](crate).
@@ -44,20 +43,8 @@ impl std::fmt::Debug for Reporter {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        begin_closing(&self.shared, self.drop_deadline);
+        self.shared.close(self.drop_deadline);
     }
-}
-
-fn begin_closing(shared: &Shared, within: Duration) {
-    let offline = ReportedEvent::from(Report::from(PipelineOfflineReport::default()));
-    let by = shared.now() + within;
-    let mut machine = shared.machine.lock();
-    let offline = machine.encoder.encode(offline, timestamp()).ok();
-    machine.close(offline, by);
-    drop(machine);
-    shared.wake.notify_one();
-    shared.room.notify_waiters();
-    shared.room_for_threads.notify_all();
 }
 
 impl Reporter {
@@ -126,11 +113,16 @@ impl Reporter {
     /// progress, or is dropped when there is no room. Any other event waits for room and is then sure to be sent, as long
     /// as there is a hub and time until the reporter closes. Cancelling the wait leaves nothing behind.
     ///
+    /// With a [spool](ReporterBuilder::spool) such an event is in the spool when this returns, and is sent even if the
+    /// process ends first, once there is a reporter on the spool again. It waits only when the spool is full. With
+    /// [`spool_sync`](ReporterBuilder::spool_sync) an event whose wait is cancelled may be sent nevertheless.
+    ///
     /// An id and a time are added where there are none. A `heartbeat` does nothing: reporters send theirs by themselves.
     ///
     /// # Errors
     /// [`ReportError::TooLarge`] or [`ReportError::Encode`]; [`ReportError::Refused`] when it would wait for a hub that
-    /// takes nothing from this reporter; [`ReportError::Closed`].
+    /// takes nothing from this reporter; [`ReportError::Closed`]; [`ReportError::Spool`] when the spool cannot be written,
+    /// because the disk is full: then the event was not taken, and the next one is when there is room again.
     pub async fn report_event(&self, event: ReportedEvent) -> Result<(), ReportError> {
         let shared = &self.owner.shared;
         let mut offer = self.offer(event)?;
@@ -139,7 +131,7 @@ impl Reporter {
             let mut room = std::pin::pin!(room);
             // Room made between the look and the wait must not be missed.
             room.as_mut().enable();
-            offer = self.push(&mut shared.machine.lock(), item, false)?;
+            offer = shared.take_in_task(item).await?;
             if offer.is_some() {
                 room.await;
             }
@@ -147,14 +139,14 @@ impl Reporter {
         Ok(())
     }
 
-    /// As [`report_event`](Self::report_event), without waiting.
+    /// As [`report_event`](Self::report_event), without waiting for room.
     ///
     /// # Errors
     /// As [`report_event`](Self::report_event), and [`ReportError::Full`] in place of waiting.
     pub fn try_report_event(&self, event: ReportedEvent) -> Result<(), ReportError> {
         match self.offer(event)? {
             None => Ok(()),
-            Some(item) => match self.push(&mut self.owner.shared.machine.lock(), item, false)? {
+            Some(item) => match self.owner.shared.take(item, false)? {
                 None => Ok(()),
                 Some(_) => Err(ReportError::Full),
             },
@@ -180,16 +172,17 @@ impl Reporter {
     }
 
     /// Sends what is queued and then `pipeline:offline`, all within a deadline; for all clones. Afterwards nothing is
-    /// taken any more. Without anything reported there is nothing to send.
+    /// taken any more. Without anything reported there is nothing to send. What is left in a spool at the deadline is sent
+    /// by the next reporter on it, which there may be from now on.
     ///
     /// # Errors
     /// [`ReportError::CloseTimeout`] when the deadline came first.
     pub async fn close(&self, within: Duration) -> Result<(), ReportError> {
-        begin_closing(&self.owner.shared, within);
+        self.owner.shared.close(within);
         let mut status = self.status();
         // The sender lives as long as this handle.
         let _ = status.wait_for(|status| status.connection == ReporterConnection::Closed).await;
-        match self.owner.shared.machine.lock().queue.len() {
+        match self.owner.shared.machine.lock().unsent() {
             0 => Ok(()),
             unsent => Err(ReportError::CloseTimeout { unsent }),
         }
@@ -207,29 +200,11 @@ impl Reporter {
         machine.encoder.encode(event, timestamp()).map(Some)
     }
 
-    /// Puts an event into the queue; gives it back when there is no room.
-    fn push(&self, machine: &mut Machine, item: Item, force: bool) -> Result<Option<Item>, ReportError> {
-        if machine.is_closing() {
-            return Err(ReportError::Closed);
-        }
-        match machine.push(item, force) {
-            Pushed::Queued => {
-                self.owner.shared.wake.notify_one();
-                Ok(None)
-            }
-            Pushed::Dropped => Ok(None),
-            Pushed::Full(item) => match machine.refusal() {
-                Some(problem) => Err(ReportError::Refused(problem.clone())),
-                None => Ok(Some(item)),
-            },
-        }
-    }
-
     /// Takes an event whatever room there is, for those that cannot wait and whose number is bounded otherwise.
     pub(crate) fn force(&self, report: Report) -> Result<(), ReportError> {
         match self.offer(report.into())? {
             None => Ok(()),
-            Some(item) => self.push(&mut self.owner.shared.machine.lock(), item, true).map(|_| ()),
+            Some(item) => self.owner.shared.take(item, true).map(|_| ()),
         }
     }
 }
@@ -256,11 +231,12 @@ impl BlockingReporter {
     pub fn report_event(&self, event: ReportedEvent) -> Result<(), ReportError> {
         let shared = &self.reporter.owner.shared;
         let mut offer = self.reporter.offer(event)?;
-        let mut machine = shared.machine.lock();
         while let Some(item) = offer.take() {
-            offer = self.reporter.push(&mut machine, item, false)?;
+            // Room made between the look and the wait must not be missed.
+            let since = shared.rooms();
+            offer = shared.take(item, false)?;
             if offer.is_some() {
-                shared.room_for_threads.wait(&mut machine);
+                shared.wait_for_room(since);
             }
         }
         Ok(())

@@ -2,10 +2,13 @@
 //!
 //! | phase | what happens there |
 //! |---|---|
-//! | `Ready` | sends the next batch if anything waits, a heartbeat if it is due, and otherwise waits |
+//! | `Ready` | fetches from the spool when the queue runs low, sends the next batch if anything waits, a heartbeat if it is due, and otherwise waits |
 //! | `UnderWay` | one batch, or one heartbeat, is on its way; nothing else is sent |
-//! | `Backoff` | the last try failed; nothing is sent before its time |
+//! | `Backoff` | the last try, or a look into the spool, failed; nothing is sent before its time |
 //! | `Closed` | for ever |
+//!
+//! A hub tells the epoch with each answer. When it is another one than the answer before told, the hub began to count anew
+//! and knows nothing of files begun before, although somebody else has re-opened the pipeline: they are told again.
 //!
 //! *What may come in:* events at any time, answers of any kind. *What it never does:* read a clock, wait, have two
 //! batches under way, or forget an event that must arrive before the hub took or refused that very event.
@@ -13,7 +16,7 @@
 use std::time::Duration;
 
 use ragpulse_protocol::command::PublishReceipt;
-use ragpulse_protocol::{Object, Problem, Timestamp};
+use ragpulse_protocol::{Epoch, Object, Problem, Timestamp};
 
 use super::encode::{Encoder, MAX_BYTES, heartbeat};
 use super::files::OpenFiles;
@@ -56,6 +59,14 @@ pub(crate) struct Machine {
     /// Smaller after the hub found a batch too large or could not say what is wrong in it.
     batch: usize,
     close_by: Option<Duration>,
+    /// In which the hub last counted.
+    epoch: Option<Epoch>,
+    /// How many answers in a row told another epoch than the one before.
+    moves: u32,
+    /// Numbers in the spool of what the hub has answered for, until the spool is told.
+    settled: Vec<u64>,
+    /// When files of the reporter's earlier life end.
+    end_orphans_at: Option<Duration>,
 }
 
 impl Machine {
@@ -76,7 +87,26 @@ impl Machine {
             reopened: false,
             batch: MAX_BATCH,
             close_by: None,
+            epoch: None,
+            moves: 0,
+            settled: Vec::new(),
+            end_orphans_at: None,
         }
+    }
+
+    /// There are files that the reporter's earlier life began: unless they are begun again, they end at this time.
+    pub(crate) fn end_orphans_at(&mut self, at: Duration) {
+        self.end_orphans_at = Some(at);
+    }
+
+    /// How many events wait to be sent or are on their way, wherever they are.
+    pub(crate) fn unsent(&self) -> usize {
+        self.queue.len() + self.queue.elsewhere()
+    }
+
+    /// The numbers of what the spool need not keep any more.
+    pub(crate) fn take_settled(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.settled)
     }
 
     pub(crate) fn standing(&self) -> &Standing {
@@ -105,16 +135,55 @@ impl Machine {
         pushed
     }
 
-    /// Sends what there is and `pipeline:offline` after it, until `by`. An earlier deadline stands.
-    pub(crate) fn close(&mut self, offline: Option<Item>, by: Duration) {
+    /// Takes an event that is in the spool: into the queue, if there is room and nothing waits before it in the spool.
+    /// Whether it is there.
+    pub(crate) fn push_spooled(&mut self, item: Item) -> bool {
+        self.owes_offline = !matches!(item.effect, Effect::Offline);
+        if self.queue.elsewhere() == 0 {
+            return match self.queue.push(item, false) {
+                Pushed::Queued => true,
+                Pushed::Dropped => false,
+                Pushed::Full(item) => {
+                    self.queue.pass_by(&item.effect);
+                    false
+                }
+            };
+        }
+        self.queue.pass_by(&item.effect);
+        false
+    }
+
+    /// What the spool gave, and how much is still there.
+    pub(crate) fn refilled(&mut self, items: Vec<Item>, elsewhere: usize) {
+        for item in items {
+            self.owes_offline = !matches!(item.effect, Effect::Offline);
+            // It was fetched for the room there is, which progress may have to give up.
+            if let Pushed::Full(item) = self.queue.push(item, false) {
+                self.queue.push(item, true);
+            }
+        }
+        self.queue.set_elsewhere(elsewhere);
+    }
+
+    /// The spool gave nothing.
+    pub(crate) fn refill_failed(&mut self, cause: String, now: Duration) {
+        if self.phase != Phase::Closed {
+            self.retry(cause, None, now);
+        }
+    }
+
+    /// Whether `pipeline:offline` is to be said at the end.
+    pub(crate) fn owes_offline(&self) -> bool {
+        self.owes_offline && !self.is_closing()
+    }
+
+    /// Sends what there is, until `by`. An earlier deadline stands.
+    pub(crate) fn close(&mut self, by: Duration) {
         if self.is_closing() {
             self.close_by = self.close_by.map(|earlier| earlier.min(by));
-            return;
+        } else {
+            self.close_by = Some(by);
         }
-        if let Some(item) = offline.filter(|_| self.owes_offline) {
-            self.push(item, true);
-        }
-        self.close_by = Some(by);
     }
 
     /// When a try that is under way has to be given up.
@@ -142,6 +211,13 @@ impl Machine {
 
     fn ready(&mut self, now: Duration) -> Action {
         self.phase = Phase::Ready;
+        if self.end_orphans_at.is_some_and(|at| at <= now) && !self.is_closing() {
+            self.end_orphans_at = None;
+            return Action::EndOrphans;
+        }
+        if let Some((events, bytes)) = self.queue.wants() {
+            return Action::Refill { events, bytes };
+        }
         let mut body = String::from("[");
         for item in self.queue.take(self.batch, MAX_BYTES) {
             if body.len() > 1 {
@@ -159,11 +235,11 @@ impl Machine {
             return Action::Stop;
         }
         if !self.online {
-            return Action::Wait(None);
+            return Action::Wait(self.end_orphans_at);
         }
         let due = self.last_arrival + self.heartbeat_every;
         if due > now {
-            return Action::Wait(Some(due));
+            return Action::Wait(Some(self.end_orphans_at.map_or(due, |at| at.min(due))));
         }
         self.phase = Phase::UnderWay { heartbeat: true };
         Action::Send(format!("[{}]", heartbeat()))
@@ -180,7 +256,7 @@ impl Machine {
         self.phase = Phase::Ready;
         match answer {
             Ok(receipt) => {
-                self.arrived(&receipt, now);
+                self.arrived(&receipt, now, time);
                 None
             }
             Err(BadAnswer::Problem { problem, retry_after }) => {
@@ -198,7 +274,7 @@ impl Machine {
         }
     }
 
-    fn arrived(&mut self, receipt: &PublishReceipt, now: Duration) {
+    fn arrived(&mut self, receipt: &PublishReceipt, now: Duration, time: Timestamp) {
         self.backoff.reset();
         self.standing = Standing::Connected;
         self.last_arrival = now;
@@ -208,10 +284,17 @@ impl Machine {
         self.totals.accepted += receipt.accepted;
         self.totals.duplicates += receipt.duplicates;
         self.totals.conflated += receipt.conflated;
+        let known = self.epoch.replace(receipt.epoch.clone());
+        let moved = known.is_some_and(|known| known != receipt.epoch);
+        let (mark, mut told_online) = (self.files.mark(), false);
         for item in self.queue.settle() {
             self.online = true;
+            self.settled.extend(item.spooled);
             match item.effect {
-                Effect::Online(fields) => self.online_fields = Some(fields),
+                Effect::Online(fields) => {
+                    told_online = true;
+                    self.online_fields = Some(fields);
+                }
                 Effect::Offline => {
                     self.online = false;
                     self.files.clear();
@@ -220,6 +303,26 @@ impl Machine {
                 Effect::End { file } => self.files.end(&file),
                 Effect::Progress { .. } | Effect::Other => {}
             }
+        }
+        if moved {
+            self.tell_again(mark, told_online, now, time);
+        } else {
+            self.moves = 0;
+        }
+    }
+
+    /// The hub counts anew: what was told before this answer is told again, but for what the answer was to.
+    fn tell_again(&mut self, mark: u64, told_online: bool, now: Duration, time: Timestamp) {
+        if !self.online {
+            return;
+        }
+        let online = self.online_fields.as_ref().filter(|_| !told_online);
+        let items = self.encoder.reopening(online, self.files.fields_before(mark), time);
+        self.queue.reopen(items);
+        // Once at once; two hubs that answer in turns are not to be told without a pause.
+        self.moves += 1;
+        if self.moves > 1 {
+            self.phase = Phase::Backoff { until: now + self.backoff.after(self.moves) };
         }
     }
 
@@ -235,7 +338,8 @@ impl Machine {
             Refusal::Passing => self.retry(problem.to_string(), retry_after, now),
             Refusal::Forgotten => {
                 self.queue.give_back();
-                let items = self.encoder.reopening(self.online_fields.as_ref(), self.files.fields(), time);
+                let online = self.online_fields.clone().unwrap_or_default();
+                let items = self.encoder.reopening(Some(&online), self.files.fields(), time);
                 self.queue.reopen(items);
                 // Once at once; a hub that goes on forgetting is not to be asked without a pause.
                 if std::mem::replace(&mut self.reopened, true) {
@@ -261,6 +365,7 @@ impl Machine {
 
     fn set_aside(&mut self, index: usize, problem: Problem) -> Option<SetAside> {
         let item = self.queue.set_aside(index)?;
+        self.settled.extend(item.spooled);
         self.totals.rejected += 1;
         self.backoff.reset();
         self.standing = Standing::Connected;

@@ -1,3 +1,4 @@
+use super::super::encode::item_of;
 use super::*;
 use proptest::prelude::*;
 use ragpulse_protocol::{Code, Epoch, PipelineType, ReportedEvent};
@@ -22,6 +23,13 @@ fn report(machine: &mut Machine, name: &str, data: Value) {
     let event = ReportedEvent { event: name.into(), event_id: None, timestamp: None, data };
     let item = machine.encoder.encode(event, time()).unwrap();
     assert_ne!(machine.push(item, false), Pushed::Dropped);
+}
+
+fn close(machine: &mut Machine, offline: Item, by: f64) {
+    if machine.owes_offline() {
+        machine.push(offline, true);
+    }
+    machine.close(at(by));
 }
 
 fn file(name: &str) -> Value {
@@ -217,7 +225,7 @@ fn closing_sends_everything_then_offline_and_stops_at_its_deadline() {
     report(&mut m, "x:a", json!({}));
     let offline = ReportedEvent { event: "pipeline:offline".into(), ..ReportedEvent::heartbeat() };
     let offline = m.encoder.encode(offline, time()).unwrap();
-    m.close(Some(offline.clone()), at(5.0));
+    close(&mut m, offline.clone(), 5.0);
     assert_eq!(names(&sent(&mut m, 0.0)), ["x:a", "pipeline:offline"]);
     m.answered(away(), at(0.0), time());
     assert_eq!(m.next(at(0.0)), Action::Wait(Some(at(0.25))), "waits are short while closing");
@@ -227,14 +235,198 @@ fn closing_sends_everything_then_offline_and_stops_at_its_deadline() {
 
     let mut m = machine();
     report(&mut m, "x:a", json!({}));
-    m.close(Some(offline.clone()), at(5.0));
+    close(&mut m, offline.clone(), 5.0);
     sent(&mut m, 0.0);
     assert_eq!(m.next(at(5.0)), Action::Stop);
     assert_eq!(m.queue.len(), 2);
 
     let mut m = machine();
-    m.close(Some(offline), at(5.0));
+    close(&mut m, offline, 5.0);
     assert_eq!(m.next(at(0.0)), Action::Stop, "nothing was reported, so nobody has to be told");
+}
+
+fn good_in(epoch: &str, accepted: u64) -> Answer {
+    let epoch = Epoch::new(epoch).unwrap();
+    Ok(PublishReceipt { accepted, duplicates: 0, conflated: 0, epoch, seq: accepted })
+}
+
+/// A machine whose hub, in epoch `e`, knows it online, with `a` and `b` open.
+fn with_open_files() -> Machine {
+    let mut m = machine();
+    report(&mut m, "pipeline:online", json!({"watch_location": "/docs"}));
+    for name in ["a", "b"] {
+        report(&mut m, "file:processing", file(name));
+    }
+    sent(&mut m, 0.0);
+    m.answered(good(3), at(0.0), time());
+    m
+}
+
+#[test]
+fn a_hub_that_counts_anew_is_told_the_open_files_although_another_re_opened_the_pipeline() {
+    let mut m = with_open_files();
+    for name in ["c", "d"] {
+        report(&mut m, "file:processing", file(name));
+    }
+    report(&mut m, "file:completed", file("a"));
+    sent(&mut m, 1.0);
+    report(&mut m, "file:completed", file("b"));
+    m.answered(good_in("f", 3), at(1.0), time());
+    // `a` has ended and `c` and `d` were begun in the new epoch: only `b` is not known there.
+    let again = sent(&mut m, 1.0);
+    assert_eq!(names(&again), ["pipeline:online", "file:processing b", "file:completed b"]);
+    assert_eq!(again[0]["data"]["watch_location"], "/docs");
+    m.answered(good_in("f", 3), at(1.0), time());
+    assert!(matches!(m.next(at(1.0)), Action::Wait(Some(_))), "told once");
+}
+
+#[test]
+fn a_heartbeat_finds_the_new_epoch_of_a_quiet_reporter() {
+    let mut m = with_open_files();
+    assert_eq!(names(&sent(&mut m, 10.0)), ["heartbeat"]);
+    m.answered(good_in("f", 0), at(10.0), time());
+    let again = ["pipeline:online", "file:processing a", "file:processing b"];
+    assert_eq!(names(&sent(&mut m, 10.0)), again);
+}
+
+#[test]
+fn who_re_opened_a_pipeline_himself_tells_nothing_twice() {
+    let mut m = with_open_files();
+    report(&mut m, "x:a", json!({}));
+    sent(&mut m, 1.0);
+    m.answered(bad(problem(Code::UnknownPipeline)), at(1.0), time());
+    assert_eq!(sent(&mut m, 1.0).len(), 4);
+    m.answered(good_in("f", 4), at(1.0), time());
+    assert!(matches!(m.next(at(1.0)), Action::Wait(Some(_))));
+}
+
+#[test]
+fn a_reopening_of_many_batches_is_told_once_and_without_a_file_too_few() {
+    let mut m = machine();
+    let all: Vec<String> = (0..1_200).map(|number| format!("f{number}")).collect();
+    report(&mut m, "pipeline:online", json!({}));
+    // The queue of these tests holds 1,000.
+    for names in all.chunks(600) {
+        names.iter().for_each(|name| report(&mut m, "file:processing", file(name)));
+        while m.queue.len() > 0 {
+            let count = sent(&mut m, 0.0).len() as u64;
+            m.answered(good(count), at(0.0), time());
+        }
+    }
+    report(&mut m, "x:a", json!({}));
+    sent(&mut m, 1.0);
+    m.answered(bad(problem(Code::UnknownPipeline)), at(1.0), time());
+    let mut told = Vec::new();
+    while m.queue.len() > 0 {
+        let batch = names(&sent(&mut m, 1.0));
+        m.answered(good_in("f", batch.len() as u64), at(1.0), time());
+        told.extend(batch);
+    }
+    let expected: Vec<String> = std::iter::once("pipeline:online".to_owned())
+        .chain(all.iter().map(|name| format!("file:processing {name}")))
+        .chain(["x:a".to_owned()])
+        .collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn two_hubs_that_answer_in_turns_are_not_told_without_a_pause() {
+    let mut m = with_open_files();
+    report(&mut m, "x:a", json!({}));
+    sent(&mut m, 1.0);
+    m.answered(good_in("f", 1), at(1.0), time());
+    sent(&mut m, 1.0);
+    m.answered(good_in("e", 3), at(1.0), time());
+    assert!(matches!(m.next(at(1.0)), Action::Wait(Some(until)) if until > at(1.0)));
+}
+
+fn spooled(machine: &mut Machine, name: &str, data: Value, number: u64) -> bool {
+    let Value::Object(data) = data else { panic!("{data}") };
+    let event = ReportedEvent { event: name.into(), event_id: None, timestamp: None, data };
+    let item = machine.encoder.encode(event, time()).unwrap();
+    machine.push_spooled(Item { spooled: Some(number), ..item })
+}
+
+fn small() -> Machine {
+    Machine { queue: Queue::new(2, 1_000_000), ..machine() }
+}
+
+#[test]
+fn what_has_no_room_waits_in_the_spool_and_comes_back_in_order() {
+    let mut m = small();
+    assert!(spooled(&mut m, "x:a", json!({}), 0));
+    assert!(spooled(&mut m, "x:b", json!({}), 1));
+    assert!(!spooled(&mut m, "x:c", json!({}), 2));
+    m.queue.set_elsewhere(1);
+    assert_eq!(names(&sent(&mut m, 0.0)), ["x:a", "x:b"]);
+    // There is room again while the batch is under way, but what waits elsewhere comes first.
+    m.answered(good(2), at(0.0), time());
+    assert!(!spooled(&mut m, "x:d", json!({}), 3));
+    m.queue.set_elsewhere(2);
+    assert_eq!(m.take_settled(), [0, 1]);
+    assert_eq!(m.unsent(), 2);
+    assert!(matches!(m.next(at(0.0)), Action::Refill { events: 2, .. }));
+    let item = |json: &str| item_of(json.as_bytes()).unwrap();
+    let items = vec![item(r#"{"event":"x:c"}"#), item(r#"{"event":"x:d"}"#)];
+    m.refilled(items, 0);
+    assert_eq!(names(&sent(&mut m, 0.0)), ["x:c", "x:d"]);
+}
+
+#[test]
+fn progress_does_not_overtake_what_waits_in_the_spool_and_an_end_there_cancels_it() {
+    let mut m = small();
+    report(&mut m, "file:progress", json!({"file": {"name": "a"}, "progress": 0.1}));
+    spooled(&mut m, "x:a", json!({}), 0);
+    m.queue.set_elsewhere(1);
+    assert!(!spooled(&mut m, "file:completed", file("a"), 1));
+    m.queue.set_elsewhere(2);
+    let event = r#"{"event":"file:progress","data":{"file":{"name":"b"},"progress":0.1}}"#;
+    assert_eq!(m.push(item_of(event.as_bytes()).unwrap(), false), Pushed::Dropped);
+    assert_eq!(m.queue.given_up(), 2);
+}
+
+#[test]
+fn a_spool_that_cannot_be_read_is_tried_again_and_closing_waits_for_it() {
+    let mut m = small();
+    m.queue.set_elsewhere(1);
+    assert!(matches!(m.next(at(0.0)), Action::Refill { .. }));
+    m.refill_failed("damaged".into(), at(0.0));
+    assert_eq!(m.next(at(0.0)), Action::Wait(Some(at(1.0))));
+    assert!(matches!(m.standing(), Standing::Retrying { cause, .. } if cause == "damaged"));
+    m.close(at(5.0));
+    assert!(matches!(m.next(at(1.0)), Action::Refill { .. }));
+    assert_eq!(m.next(at(5.0)), Action::Stop);
+    assert_eq!(m.unsent(), 1);
+}
+
+#[test]
+fn a_refused_event_is_settled_too() {
+    let mut m = machine();
+    for number in 0..3 {
+        spooled(&mut m, "x:a", json!({}), number);
+    }
+    sent(&mut m, 0.0);
+    m.answered(bad(problem(Code::InvalidEvent).at_index(1)), at(0.0), time());
+    assert_eq!(m.take_settled(), [1]);
+    sent(&mut m, 0.0);
+    m.answered(good(2), at(0.0), time());
+    assert_eq!(m.take_settled(), [0, 2]);
+}
+
+#[test]
+fn files_of_an_earlier_life_end_at_their_time_whether_or_not_something_was_sent() {
+    for online in [false, true] {
+        let mut m = machine();
+        m.end_orphans_at(at(30.0));
+        if online {
+            report(&mut m, "x:a", json!({}));
+            sent(&mut m, 25.0);
+            m.answered(good(1), at(25.0), time());
+        }
+        assert_eq!(m.next(at(25.0)), Action::Wait(Some(at(30.0))));
+        assert_eq!(m.next(at(30.0)), Action::EndOrphans);
+        assert!(matches!(m.next(at(30.0)), Action::Wait(_)), "once");
+    }
 }
 
 proptest! {
@@ -275,6 +467,7 @@ fn settle(
         match m.next(at(*now)) {
             Action::Wait(Some(until)) if m.queue.len() > 0 => *now = until.as_secs_f64(),
             Action::Wait(_) | Action::Stop => return,
+            action @ (Action::Refill { .. } | Action::EndOrphans) => panic!("there is no spool: {action:?}"),
             Action::Send(body) => {
                 let batch: Vec<Value> = serde_json::from_str(&body).unwrap();
                 let answer = match script() {

@@ -15,6 +15,10 @@ use crate::endpoint::BadAnswer;
 pub(crate) enum Action {
     /// Send this body, and tell the answer.
     Send(String),
+    /// Fetch so many events and bytes from the spool, and tell.
+    Refill { events: usize, bytes: usize },
+    /// End the files of the reporter's earlier life that were not begun again.
+    EndOrphans,
     /// Nothing before this time, unless something comes in.
     Wait(Option<Duration>),
     /// Stop.

@@ -6,6 +6,7 @@
 //! Progress is what it may give up: a newer progress of the same file and stage takes the place of the older one;
 //! when there is no room, any newer progress of the file does, and then progress is dropped. The end of a file
 //! takes its progress out of the queue. An event that must arrive takes the room of progress before it is refused.
+//! While events wait behind these in the spool, newer progress is dropped: it would overtake them.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -36,6 +37,8 @@ pub(crate) struct Item {
     pub(crate) effect: Effect,
     /// Whether the reporter made it to re-open its pipeline.
     pub(crate) reopening: bool,
+    /// Its number in the spool, if it is there.
+    pub(crate) spooled: Option<u64>,
 }
 
 /// What became of an event.
@@ -62,6 +65,8 @@ pub(crate) struct Queue {
     next: i64,
     /// How many progress events were superseded or dropped.
     given_up: u64,
+    /// How many events wait in the spool only, behind all that waits here.
+    elsewhere: usize,
 }
 
 impl Queue {
@@ -75,6 +80,7 @@ impl Queue {
             max_bytes,
             next: 0,
             given_up: 0,
+            elsewhere: 0,
         }
     }
 
@@ -87,6 +93,37 @@ impl Queue {
         self.given_up
     }
 
+    /// How many events wait behind these, in the spool only.
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.elsewhere
+    }
+
+    pub(crate) fn set_elsewhere(&mut self, events: usize) {
+        self.elsewhere = events;
+    }
+
+    /// An event goes past this queue into the spool, where it waits behind all of these.
+    pub(crate) fn pass_by(&mut self, effect: &Effect) {
+        if let Effect::End { file } = effect {
+            self.cancel_progress(file);
+        }
+    }
+
+    /// How many events and bytes there is room for, when all progress gives way.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        let (count, size) = self.of_progress();
+        let events = self.max_events.saturating_sub(self.len() - count);
+        (events, self.max_bytes.saturating_sub(self.bytes - size))
+    }
+
+    /// How much to fetch from the spool, if it is time to.
+    pub(crate) fn wants(&self) -> Option<(usize, usize)> {
+        let (events, bytes) = self.room();
+        let half_empty = events >= self.max_events.div_ceil(2) && bytes >= self.max_bytes.div_ceil(2);
+        (self.elsewhere > 0 && self.under_way.is_empty() && (self.waiting.is_empty() || half_empty))
+            .then_some((events, bytes))
+    }
+
     fn has_room(&self, bytes: usize) -> bool {
         self.len() < self.max_events && self.bytes.saturating_add(bytes) <= self.max_bytes
     }
@@ -97,7 +134,8 @@ impl Queue {
         match &item.effect {
             Effect::Progress { file, stage } => {
                 self.supersede(file, stage.as_deref(), size);
-                if !self.has_room(size) {
+                // What waits elsewhere was reported before it, and is the begin of its file perhaps.
+                if self.elsewhere > 0 || !self.has_room(size) {
                     self.given_up += 1;
                     return Pushed::Dropped;
                 }
@@ -172,14 +210,20 @@ impl Queue {
         }
     }
 
-    /// Whether giving up all waiting progress would make room.
-    fn could_have_room(&self, bytes: usize) -> bool {
+    /// How many of the waiting events are progress, and their bytes.
+    fn of_progress(&self) -> (usize, usize) {
         let (mut count, mut size) = (0, 0);
         for at in self.progress.values().flatten() {
             count += 1;
             size += self.waiting.get(at).map_or(0, |item| item.json.len());
         }
-        self.len() - count < self.max_events && (self.bytes - size).saturating_add(bytes) <= self.max_bytes
+        (count, size)
+    }
+
+    /// Whether giving up all waiting progress would make room.
+    fn could_have_room(&self, bytes: usize) -> bool {
+        let (events, room) = self.room();
+        events > 0 && bytes <= room
     }
 
     fn evict_oldest_progress(&mut self) -> bool {

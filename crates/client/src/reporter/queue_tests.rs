@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn item(name: &str, effect: Effect) -> Item {
-    Item { json: format!("{name:08}"), effect, reopening: false }
+    Item { json: format!("{name:08}"), effect, reopening: false, spooled: None }
 }
 
 fn progress(name: &str, file: &str, stage: &str) -> Item {
@@ -74,7 +74,12 @@ fn a_refused_end_leaves_the_progress_of_its_file() {
     let mut queue = Queue::new(2, 16);
     queue.push(progress("a", "f", "extract"), false);
     queue.push(other("b"), false);
-    let big = Item { json: "x".repeat(17), effect: Effect::End { file: "f".into() }, reopening: false };
+    let big = Item {
+        json: "x".repeat(17),
+        effect: Effect::End { file: "f".into() },
+        reopening: false,
+        spooled: None,
+    };
     assert!(matches!(queue.push(big, false), Pushed::Full(_)));
     assert_eq!(drain(&mut queue), ["a", "b"]);
 }
@@ -142,7 +147,7 @@ proptest! {
                         _ => Effect::Other,
                     };
                     let droppable = kind < 2;
-                    let item = Item { json: format!("{number} {}", "x".repeat(pad)), effect, reopening: false };
+                    let item = Item { json: format!("{number} {}", "x".repeat(pad)), effect, reopening: false, spooled: None };
                     let (len, given_up) = (queue.len(), queue.given_up());
                     match queue.push(item, false) {
                         Pushed::Queued if !droppable => expected.push(number),

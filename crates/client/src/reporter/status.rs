@@ -43,6 +43,8 @@ pub struct ReporterStatus {
     pub connection: ReporterConnection,
     /// How many events wait to be sent or are on their way.
     pub queued: usize,
+    /// How many of these are in the spool only, because the memory is full. 0 without a spool.
+    pub spooled: usize,
     /// How many events the hub took into its log.
     pub accepted: u64,
     /// How many the hub had taken before: answers to the first try were lost.
@@ -83,7 +85,8 @@ impl ReporterStatus {
         let totals = machine.totals;
         Self {
             connection,
-            queued: machine.queue.len(),
+            queued: machine.unsent(),
+            spooled: machine.queue.elsewhere(),
             accepted: totals.accepted,
             duplicates: totals.duplicates,
             conflated: totals.conflated,

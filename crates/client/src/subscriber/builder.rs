@@ -15,7 +15,7 @@ use super::error::SubscribeError;
 use super::handle::Subscriber;
 use super::http::Http;
 use super::pipelines::Target;
-use super::session::{Machine, TransportChoice};
+use super::session::{Machine, TransportChoice, part_of};
 use super::socket::SocketConnector;
 use super::socketio::Connector;
 use super::update::ConnectionStatus;
@@ -34,6 +34,7 @@ pub struct SubscriberBuilder {
     kind: Option<PipelineType>,
     bad_name: Option<InvalidName>,
     choice: TransportChoice,
+    client_id: Option<String>,
     capacity: usize,
     connector: Option<Arc<dyn SocketConnector>>,
 }
@@ -57,6 +58,7 @@ impl SubscriberBuilder {
             kind: None,
             bad_name: None,
             choice: TransportChoice::default(),
+            client_id: None,
             capacity: DEFAULT_CAPACITY,
             connector: None,
         }
@@ -85,9 +87,17 @@ impl SubscriberBuilder {
         self
     }
 
-    /// By what to connect. Default [`TransportChoice::Auto`].
+    /// By what to connect. Default [`TransportChoice::Auto`]: as the hub advises in `GET /api/socket/info`, which is read
+    /// before the first socket and before later ones, at most every 30 s. When it cannot be read, nothing changes.
     pub fn transport(mut self, choice: TransportChoice) -> Self {
         self.choice = choice;
+        self
+    }
+
+    /// A name for this client that stays the same, by which it is, or is not, among those that a hub's rollout lets use the
+    /// socket. Default: random, and so drawn anew for each subscriber. It is not sent.
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.client_id = Some(id.into());
         self
     }
 
@@ -129,8 +139,12 @@ impl SubscriberBuilder {
         let endpoint = Endpoint::new(&self.url, self.token)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| SubscribeError::NoRuntime)?;
         let (updates, received) = mpsc::channel(self.capacity);
+        let part = match &self.client_id {
+            Some(id) => part_of(id),
+            None => fastrand::u8(..100),
+        };
         let shared = Arc::new(Shared {
-            machine: Mutex::new(Machine::new(target, self.choice, chance)),
+            machine: Mutex::new(Machine::new(target, self.choice, part, chance)),
             stop: Notify::new(),
             connection: watch::Sender::new(ConnectionStatus::default()),
         });

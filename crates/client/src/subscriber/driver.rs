@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::http::Http;
 use super::link::SILENCE;
-use super::session::{Command, Input, Machine, OPEN_WITHIN, PollFailure, Polled};
+use super::session::{Advice, Command, Input, Machine, OPEN_WITHIN, PollFailure, Polled};
 use super::socket::{SocketConnector, SocketError, SocketEvent};
 use super::update::{ConnectionStatus, Update, What};
 
@@ -61,6 +61,8 @@ struct Hands {
     socket: Option<Socket>,
     polls: JoinSet<PollResult>,
     polling: HashMap<PipelineId, AbortHandle>,
+    /// The question for advice; apart, because it outlives the polls.
+    advice: JoinSet<(u64, Option<Advice>)>,
 }
 
 impl Driver {
@@ -93,6 +95,12 @@ impl Driver {
                     // It was stopped.
                     Err(_) => Input::Tick,
                 },
+                Some(joined) = hands.advice.join_next() => match joined {
+                    Ok((ask, Some(advice))) => Input::Advised { ask, advice },
+                    Ok((ask, None)) => Input::NotAdvised { ask },
+                    // Another one was asked.
+                    Err(_) => Input::Tick,
+                },
                 () = self.sleep_until(deadline) => Input::Tick,
             };
         }
@@ -110,6 +118,11 @@ impl Driver {
         let begun = self.now();
         for command in commands {
             match command {
+                Command::AskAdvice { ask } => {
+                    let http = self.http.clone();
+                    hands.advice.abort_all();
+                    hands.advice.spawn(async move { (ask, http.advice().await) });
+                }
                 Command::OpenSocket { conn } => hands.socket = Some(self.open(conn)),
                 // The socket's task sees that nobody asks any more, says goodbye and ends.
                 Command::CloseSocket { .. } => hands.socket = None,

@@ -72,6 +72,9 @@ pub enum Cause {
     /// The caller chose polling.
     #[error("polling was chosen")]
     Chosen,
+    /// The hub advised this client to poll, for all or for its share of a rollout; it is asked again from time to time.
+    #[error("the hub advised to poll")]
+    Advised,
     /// The connection could not be made, or broke.
     #[error("{0}")]
     Failed(String),

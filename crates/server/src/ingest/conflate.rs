@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+/// One event in the bucket. It fills by `per_second` a millisecond.
+const ONE: i64 = 1_000;
+
 /// What to do with a progress event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Offer<T> {
@@ -18,9 +21,10 @@ pub(crate) enum Offer<T> {
 #[derive(Debug)]
 pub(crate) struct Conflator<T> {
     interval: i64,
-    per_second: f64,
-    /// What may still go at once: a bucket that fills with time, as large as a second's worth.
-    tokens: f64,
+    per_second: i64,
+    /// What may still go at once, in thousandths of an event: a bucket that fills with time, as large as a second's worth.
+    /// Whole numbers, so that what is promised is what comes.
+    tokens: i64,
     filled_at: i64,
     files: HashMap<String, Slot<T>>,
     /// The files that wait, by the time from which they may go.
@@ -40,8 +44,8 @@ impl<T> Conflator<T> {
     pub(crate) fn new(per_file: u32, per_pipeline: u32) -> Self {
         Self {
             interval: i64::from(1_000 / per_file.max(1)).max(1),
-            per_second: f64::from(per_pipeline.max(1)),
-            tokens: f64::from(per_pipeline.max(1)),
+            per_second: i64::from(per_pipeline.max(1)),
+            tokens: i64::from(per_pipeline.max(1)) * ONE,
             filled_at: i64::MIN,
             files: HashMap::new(),
             due: BTreeSet::new(),
@@ -55,7 +59,7 @@ impl<T> Conflator<T> {
         let fresh = known.is_none_or(|slot| stage.is_some() && slot.stage.as_deref() != stage);
         let due =
             known.map_or(now, |slot| if fresh { now } else { slot.sent_at.saturating_add(self.interval) });
-        if due <= now && (fresh || self.tokens >= 1.0) {
+        if due <= now && (fresh || self.tokens >= ONE) {
             self.take(id, stage, now);
             return Offer::Now(item);
         }
@@ -78,12 +82,12 @@ impl<T> Conflator<T> {
     }
 
     /// What may still go at once in this pipeline, to be [put back](Self::put_rate_back).
-    pub(crate) fn rate(&self) -> (f64, i64) {
+    pub(crate) fn rate(&self) -> (i64, i64) {
         (self.tokens, self.filled_at)
     }
 
     /// Puts the rate back as it was: what counted against it was not taken.
-    pub(crate) fn put_rate_back(&mut self, (tokens, filled_at): (f64, i64)) {
+    pub(crate) fn put_rate_back(&mut self, (tokens, filled_at): (i64, i64)) {
         self.tokens = tokens;
         self.filled_at = filled_at;
     }
@@ -110,7 +114,7 @@ impl<T> Conflator<T> {
     pub(crate) fn due(&mut self, now: i64) -> Vec<T> {
         self.fill(now);
         let mut ready = Vec::new();
-        while self.tokens >= 1.0 {
+        while self.tokens >= ONE {
             let Some((due, id)) = self.due.first().cloned() else { break };
             if due > now {
                 break;
@@ -119,7 +123,7 @@ impl<T> Conflator<T> {
             let Some(slot) = self.files.get_mut(&id) else { continue };
             if let Some((_, item)) = slot.held.take() {
                 slot.sent_at = now;
-                self.tokens -= 1.0;
+                self.tokens -= ONE;
                 ready.push(item);
             }
         }
@@ -138,17 +142,17 @@ impl<T> Conflator<T> {
     /// When something that is held back may go; `None` when nothing is.
     pub(crate) fn next_due(&self) -> Option<i64> {
         let (due, _) = self.due.first()?;
-        if self.tokens >= 1.0 {
+        if self.tokens >= ONE {
             return Some(*due);
         }
-        let refill = ((1.0 - self.tokens) / self.per_second * 1_000.0).ceil();
-        // A bucket of at least one token a second is full again within a second.
-        #[allow(clippy::cast_possible_truncation)]
-        Some((*due).max(self.filled_at.saturating_add(refill as i64)))
+        let missing = ONE - self.tokens;
+        // Rounded up: in that millisecond there is enough.
+        let refill = (missing + self.per_second - 1) / self.per_second;
+        Some((*due).max(self.filled_at.saturating_add(refill)))
     }
 
     fn take(&mut self, id: &str, stage: Option<&str>, now: i64) {
-        self.tokens = (self.tokens - 1.0).max(0.0);
+        self.tokens = (self.tokens - ONE).max(0);
         let slot = self.files.entry(id.to_owned()).or_insert(Slot { stage: None, sent_at: now, held: None });
         slot.sent_at = now;
         if stage.is_some() {
@@ -161,9 +165,9 @@ impl<T> Conflator<T> {
 
     fn fill(&mut self, now: i64) {
         if self.filled_at != i64::MIN {
-            #[allow(clippy::cast_precision_loss)]
-            let passed = now.saturating_sub(self.filled_at).max(0) as f64 / 1_000.0;
-            self.tokens = (self.tokens + passed * self.per_second).min(self.per_second);
+            let passed = now.saturating_sub(self.filled_at).max(0);
+            let filled = self.tokens.saturating_add(passed.saturating_mul(self.per_second));
+            self.tokens = filled.min(self.per_second * ONE);
         }
         self.filled_at = self.filled_at.max(now);
     }

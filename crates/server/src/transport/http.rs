@@ -4,6 +4,7 @@ mod admin;
 mod dashboard;
 mod events;
 mod extract;
+mod history;
 mod ingest;
 mod reference;
 mod stream;
@@ -27,7 +28,8 @@ pub(super) fn routes(hub: &Hub) -> Router {
         .route("/api/pipelines/{id}", only(delete(admin::forget)))
         .route("/api/pipelines/{id}/events", only(get(events::poll).post(ingest::publish)))
         .route("/api/pipelines/{id}/stream", only(get(stream::stream)))
-        .route("/api/pipelines/{id}/files", only(get(admin::files)));
+        .route("/api/pipelines/{id}/files", only(get(admin::files)))
+        .route("/api/pipelines/{id}/history", only(get(history::history)));
     let routes = if hub.0.config.dashboard { dashboard::routes(routes) } else { routes };
     routes.with_state(hub.clone())
 }

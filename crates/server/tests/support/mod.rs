@@ -5,10 +5,15 @@ pub mod follow;
 pub mod socket;
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ragpulse_protocol::Timestamp;
-use ragpulse_server::clock::ManualClock;
+use ragpulse_server::clock::{Clock, ManualClock, SystemClock};
+use ragpulse_server::config::HubLimits;
+use ragpulse_server::log::sqlite::SqliteOptions;
+use ragpulse_server::log::{EventLog, MemoryLog, SqliteLog};
 use ragpulse_server::service::Server;
 use ragpulse_server::{Config, Hub, HubBuilder};
 use reqwest::{Client, Method, Response, StatusCode};
@@ -21,6 +26,33 @@ pub struct TestHub {
     pub http: Client,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     pub server: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+    _store: Option<tempfile::TempDir>,
+}
+
+/// A log, and the directory that goes with it.
+type Stored = (Arc<dyn EventLog>, Option<tempfile::TempDir>);
+
+/// The log that every hub here is tested on: in memory, or with `RAGPULSE_TEST_STORE=sqlite` in a file of its own.
+fn store(limits: &HubLimits, clock: impl Clock) -> Stored {
+    match std::env::var("RAGPULSE_TEST_STORE").as_deref() {
+        Ok("sqlite") => {
+            let directory = tempfile::tempdir().unwrap();
+            let log = sqlite(&directory.path().join("store.db"), limits, clock);
+            (log, Some(directory))
+        }
+        Ok("memory") | Err(_) => (Arc::new(MemoryLog::new(limits)), None),
+        Ok(other) => panic!("RAGPULSE_TEST_STORE={other}: give memory or sqlite"),
+    }
+}
+
+/// A store in this file, which keeps as much as the log in memory would.
+pub fn sqlite(path: &Path, limits: &HubLimits, clock: impl Clock) -> Arc<dyn EventLog> {
+    let mut options = SqliteOptions::new(path);
+    options.limits = limits.clone();
+    options.retention.events_per_pipeline = limits.log_events as u64;
+    options.retention.events_guaranteed = 0;
+    options.clock = Arc::new(clock);
+    Arc::new(SqliteLog::open(options).unwrap())
 }
 
 impl TestHub {
@@ -28,10 +60,31 @@ impl TestHub {
         Self::with(Hub::builder()).await
     }
 
+    pub async fn with(builder: HubBuilder) -> Self {
+        Self::on(builder, store(&HubLimits::default(), SystemClock::default())).await
+    }
+
+    /// A hub that forgets, whatever the others are tested on.
+    pub async fn in_memory(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let log = Arc::new(MemoryLog::new(&config.limits));
+        Self::on(Hub::builder().config(config), (log, None)).await
+    }
+
+    /// A hub on the store in this file.
+    pub async fn at(path: &Path, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let log = sqlite(path, &config.limits, SystemClock::default());
+        Self::on(Hub::builder().config(config), (log, None)).await
+    }
+
     pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        Self::with(Hub::builder().config(config)).await
+        let store = store(&config.limits, SystemClock::default());
+        Self::on(Hub::builder().config(config), store).await
     }
 
     /// A hub whose time stands until the test moves it.
@@ -39,16 +92,21 @@ impl TestHub {
         let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
         let mut config = Config::default();
         change(&mut config);
-        (Self::with(Hub::builder().config(config).clock(clock.clone())).await, clock)
+        let store = store(&config.limits, clock.clone());
+        (Self::on(Hub::builder().config(config).clock(clock.clone()), store).await, clock)
     }
 
-    pub async fn with(builder: HubBuilder) -> Self {
-        Self::served(builder, Server::default()).await
+    async fn on(builder: HubBuilder, store: Stored) -> Self {
+        Self::served_on(builder, store, Server::default()).await
     }
 
     /// A hub that is served in a way of its own.
     pub async fn served(builder: HubBuilder, server: Server) -> Self {
-        let parts = builder.build().unwrap();
+        Self::served_on(builder, store(&HubLimits::default(), SystemClock::default()), server).await
+    }
+
+    async fn served_on(builder: HubBuilder, (log, store): Stored, server: Server) -> Self {
+        let parts = builder.log(log).open().await.unwrap();
         let hub = parts.hub.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -58,7 +116,7 @@ impl TestHub {
         };
         let server = tokio::spawn(server.serve(listener, parts, shutdown, Duration::from_secs(5)));
         let http = Client::builder().no_proxy().build().unwrap();
-        Self { address, hub, http, stop: Some(stop), server: Some(server) }
+        Self { address, hub, http, stop: Some(stop), server: Some(server), _store: store }
     }
 
     pub fn url(&self, path: &str) -> String {

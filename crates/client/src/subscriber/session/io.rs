@@ -7,17 +7,19 @@ use ragpulse_protocol::command::{SubscribeAck, SubscribeRequest};
 use ragpulse_protocol::problem::CommandError;
 use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, ServerMessage};
 
+use super::Advice;
 use crate::subscriber::update::Update;
 
 /// By what a subscriber may be connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TransportChoice {
-    /// By socket, and by polling while no socket can be had.
+    /// As the hub advises; without advice, or when it leaves the choice, by socket, and by polling while no socket can be
+    /// had.
     #[default]
     Auto,
-    /// By socket only.
+    /// By socket only, whatever the hub advises.
     Websocket,
-    /// By polling only.
+    /// By polling only, whatever the hub advises.
     Polling,
 }
 
@@ -55,11 +57,14 @@ pub(crate) enum Input {
     PollAnswered { poll: u64, subject: Option<PipelineId>, polled: Polled },
     PollFailed { poll: u64, subject: Option<PipelineId>, failure: PollFailure },
     CaughtUp,
+    Advised { ask: u64, advice: Advice },
+    NotAdvised { ask: u64 },
 }
 
 /// What is to be done, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
+    AskAdvice { ask: u64 },
     OpenSocket { conn: u64 },
     CloseSocket { conn: u64 },
     Subscribe { conn: u64, request: Box<SubscribeRequest> },

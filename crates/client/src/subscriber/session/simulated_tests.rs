@@ -23,6 +23,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Garble),
         1 => Just(Step::Heartbeat),
         1 => any::<bool>().prop_map(Step::AckFirst),
+        2 => (0..5u8).prop_map(Step::Advise),
     ]
 }
 
@@ -69,21 +70,22 @@ proptest! {
 
     /// Inputs that no hub and no driver would give, in any order: nothing panics, and nothing is asked of a closed machine.
     #[test]
-    fn any_input_in_any_phase_is_survived(inputs in prop::collection::vec((0..12u8, 0..4u64, 0..9_000u64), 1..200)) {
+    fn any_input_in_any_phase_is_survived(inputs in prop::collection::vec((0..14u8, 0..4u64, 0..9_000u64), 1..200)) {
         let mut machine = World::new(TransportChoice::Auto).machine;
         let mut now = Duration::ZERO;
-        let mut polls = Vec::new();
+        let (mut polls, mut asked) = (Vec::new(), 0);
         for (kind, number, wait) in inputs {
             now += Duration::from_millis(wait);
             let conn = machine.conn().unwrap_or(0).saturating_sub(u64::from(number == 0));
             let poll = polls.last().copied().unwrap_or(number);
             let closed = machine.is_closed();
-            let input = any_input(kind, conn, poll);
+            let input = any_input(kind, conn, poll, asked);
             for command in machine.handle(now, input) {
                 prop_assert!(!closed, "{command:?}");
                 match command {
                     Command::Poll { poll, .. } => polls.push(poll),
                     Command::StopPolls => polls.clear(),
+                    Command::AskAdvice { ask } => asked = ask,
                     _ => {}
                 }
             }
@@ -91,7 +93,7 @@ proptest! {
     }
 }
 
-fn any_input(kind: u8, conn: u64, poll: u64) -> Input {
+fn any_input(kind: u8, conn: u64, poll: u64, ask: u64) -> Input {
     let mut world = World::new(TransportChoice::Auto);
     world.head = 3;
     let error = |code: Code| CommandError {
@@ -124,6 +126,13 @@ fn any_input(kind: u8, conn: u64, poll: u64) -> Input {
             let failure =
                 PollFailure { code: Some(Code::InvalidCursor), message: "no".into(), retry_after: None };
             Input::PollFailed { poll, subject, failure }
+        }
+        11 => Input::NotAdvised { ask },
+        12 => {
+            let transport =
+                if poll.is_multiple_of(2) { TransportChoice::Polling } else { TransportChoice::Websocket };
+            let advice = Advice { transport, rollout_percentage: 60, retry_after: Duration::from_secs(1) };
+            Input::Advised { ask, advice }
         }
         _ => Input::Tick,
     }

@@ -8,13 +8,12 @@ use ragpulse_protocol::problem::CommandError;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Code, PipelineId, ServerMessage};
 
+use super::advice::LONGEST_ASKED;
 use super::{Cause, Command, Machine, Phase, TransportChoice};
 use crate::subscriber::link::{Link, Question, SILENCE};
 
 /// After how many failures in a row polling takes over.
 const FAILURES: u32 = 3;
-/// The longest a hub can put a client off.
-const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// How long a pipeline rests before it is asked for again in vain.
 const REST: Duration = Duration::from_secs(1);
 
@@ -29,10 +28,12 @@ impl Machine {
             }
             Phase::Idle
             | Phase::Waiting { .. }
+            | Phase::Asking { .. }
             | Phase::Connecting { .. }
             | Phase::Joining(_)
             | Phase::Live(_)
             | Phase::Polling { .. }
+            | Phase::Inquiring { .. }
             | Phase::Probing { .. }
             | Phase::Proving(_)
             | Phase::Closed => {}
@@ -59,11 +60,16 @@ impl Machine {
         self.drop_socket();
         let refused = matches!(cause, Cause::Refused(_));
         self.cause = Some(cause);
+        // Who had a socket lost it together with everybody else who had one, if it was the hub that went.
+        let crowd = matches!(self.phase, Phase::Joining(_) | Phase::Live(_));
         match self.phase {
             Phase::Connecting { .. } | Phase::Joining(_) | Phase::Live(_) => {
-                let wait = self.reopen.fail();
+                let mut wait = self.reopen.fail();
+                if crowd {
+                    wait = self.reopen.spread(wait.max(self.guide.retry_after()));
+                }
                 let enough = refused || self.reopen.failures() >= FAILURES;
-                if enough && self.choice == TransportChoice::Auto {
+                if enough && self.guide.choice() == TransportChoice::Auto {
                     self.reopen.reset();
                     let probe_in = self.probe.fail();
                     self.poll(now, Some(now + probe_in));
@@ -76,7 +82,12 @@ impl Machine {
                 self.poll(now, Some(now + probe_in));
             }
             // Without a socket there is none to lose.
-            Phase::Idle | Phase::Waiting { .. } | Phase::Polling { .. } | Phase::Closed => {}
+            Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Asking { .. }
+            | Phase::Polling { .. }
+            | Phase::Inquiring { .. }
+            | Phase::Closed => {}
         }
     }
 
@@ -168,10 +179,12 @@ impl Machine {
             }
             other @ (Phase::Idle
             | Phase::Waiting { .. }
+            | Phase::Asking { .. }
             | Phase::Connecting { .. }
             | Phase::Joining(_)
             | Phase::Live(_)
             | Phase::Polling { .. }
+            | Phase::Inquiring { .. }
             | Phase::Probing { .. }
             | Phase::Proving(_)
             | Phase::Closed) => other,
@@ -204,7 +217,7 @@ impl Machine {
     }
 
     fn on_hub_closing(&mut self, now: Duration, asked: Duration) {
-        let until = now + self.reopen.spread(asked.min(LONGEST_ASKED));
+        let until = now + self.reopen.spread(asked.min(LONGEST_ASKED).max(self.guide.retry_after()));
         self.drop_socket();
         self.cause = Some(Cause::HubClosing(asked));
         match self.phase {
@@ -213,8 +226,10 @@ impl Machine {
             // Only an open socket brings messages.
             Phase::Idle
             | Phase::Waiting { .. }
+            | Phase::Asking { .. }
             | Phase::Connecting { .. }
             | Phase::Polling { .. }
+            | Phase::Inquiring { .. }
             | Phase::Probing { .. }
             | Phase::Closed => {}
         }

@@ -15,11 +15,23 @@ fn id(name: &str) -> PipelineId {
 }
 
 fn machine(choice: TransportChoice) -> Machine {
-    Machine::new(Target::Pipelines([id("p")].into()), choice, || Box::new(|| 1.0))
+    Machine::new(Target::Pipelines([id("p")].into()), choice, 50, || Box::new(|| 1.0))
+}
+
+/// Hands an input to a machine whose questions for advice all fail at once.
+fn handle(m: &mut Machine, now: Duration, input: Input) -> Vec<Command> {
+    let (asked, mut commands): (Vec<_>, Vec<_>) =
+        m.handle(now, input).into_iter().partition(|command| matches!(command, Command::AskAdvice { .. }));
+    for command in asked {
+        let Command::AskAdvice { ask } = command else { continue };
+        commands.extend(m.handle(now, Input::NotAdvised { ask }));
+    }
+    commands
 }
 
 fn of_type() -> Machine {
-    Machine::new(Target::Type(PipelineType::new("t").unwrap()), TransportChoice::Auto, || Box::new(|| 1.0))
+    let target = Target::Type(PipelineType::new("t").unwrap());
+    Machine::new(target, TransportChoice::Auto, 50, || Box::new(|| 1.0))
 }
 
 fn ack(names: &[&str]) -> Result<SubscribeAck, CommandError> {
@@ -77,14 +89,14 @@ fn live() -> Machine {
 }
 
 fn go_live(m: &mut Machine, now: Duration, start: Input, names: &[&str]) -> u64 {
-    assert!(opens(&m.handle(now, start)));
+    assert!(opens(&handle(m, now, start)));
     let conn = m.last_conn;
-    let asked = m.handle(now, Input::SocketOpened { conn });
+    let asked = handle(m, now, Input::SocketOpened { conn });
     assert!(matches!(asked[..], [Command::Subscribe { .. }]), "{asked:?}");
-    let pinged = m.handle(now, Input::Subscribed { conn, reply: ack(names) });
+    let pinged = handle(m, now, Input::Subscribed { conn, reply: ack(names) });
     assert!(pinged.contains(&Command::Ping { conn }), "{pinged:?}");
     assert_eq!(connections(&pinged)[0].transport, Some(Transport::Websocket));
-    m.handle(now, Input::Pong { conn });
+    handle(m, now, Input::Pong { conn });
     assert!(matches!(m.phase, Phase::Live(_)));
     conn
 }
@@ -92,12 +104,12 @@ fn go_live(m: &mut Machine, now: Duration, start: Input, names: &[&str]) -> u64 
 /// A machine that polls because sockets failed three times; its first poll is under way.
 fn polling() -> (Machine, u64) {
     let mut m = machine(TransportChoice::Auto);
-    m.handle(S(0), Input::Start);
-    m.handle(S(0), lost(1));
-    m.handle(S(1), Input::Tick);
-    m.handle(S(1), lost(2));
-    m.handle(S(2), Input::Tick);
-    let commands = m.handle(S(2), lost(3));
+    handle(&mut m, S(0), Input::Start);
+    handle(&mut m, S(0), lost(1));
+    handle(&mut m, S(1), Input::Tick);
+    handle(&mut m, S(1), lost(2));
+    handle(&mut m, S(2), Input::Tick);
+    let commands = handle(&mut m, S(2), lost(3));
     (m, polls(&commands)[0].0)
 }
 
@@ -105,21 +117,21 @@ fn polling() -> (Machine, u64) {
 fn a_quiet_socket_is_pinged_every_five_seconds_and_lost_after_three_of_silence() {
     let mut m = live();
     assert_eq!(m.deadline(), Some(S(5)));
-    assert_eq!(m.handle(S(5), Input::Tick), [Command::Ping { conn: 1 }]);
+    assert_eq!(handle(&mut m, S(5), Input::Tick), [Command::Ping { conn: 1 }]);
     assert_eq!(m.deadline(), Some(S(8)));
-    m.handle(S(7), message(1, "x:a", event("x:a", "p", 1)));
+    handle(&mut m, S(7), message(1, "x:a", event("x:a", "p", 1)));
     assert_eq!(m.deadline(), Some(S(10)), "anything heard is a sign of life");
-    let commands = m.handle(S(10), Input::Tick);
+    let commands = handle(&mut m, S(10), Input::Tick);
     assert_eq!(commands[0], Command::CloseSocket { conn: 1 });
     assert_eq!(connections(&commands)[0].cause, Some(Cause::Silence(S(3))));
-    assert!(opens(&m.handle(S(11), Input::Tick)));
+    assert!(opens(&handle(&mut m, S(12), Input::Tick)));
 }
 
 #[test]
 fn a_slow_consumer_is_no_silence() {
     let mut m = live();
-    m.handle(S(5), Input::Tick);
-    assert_eq!(m.handle(S(60), Input::CaughtUp), []);
+    handle(&mut m, S(5), Input::Tick);
+    assert_eq!(handle(&mut m, S(60), Input::CaughtUp), []);
     assert_eq!(m.deadline(), Some(S(63)));
 }
 
@@ -129,8 +141,8 @@ fn three_failures_or_one_refusal_lead_to_polling() {
     assert!(matches!(m.phase, Phase::Polling { probe_at: Some(_) }));
 
     let mut m = machine(TransportChoice::Auto);
-    m.handle(S(0), Input::Start);
-    let commands = m.handle(S(0), Input::SocketRefused { conn: 1, code: None, cause: "no".into() });
+    handle(&mut m, S(0), Input::Start);
+    let commands = handle(&mut m, S(0), Input::SocketRefused { conn: 1, code: None, cause: "no".into() });
     assert_eq!(polls(&commands).len(), 1);
     assert_eq!(connections(&commands)[0].cause, Some(Cause::Refused("no".into())));
 }
@@ -139,8 +151,8 @@ fn three_failures_or_one_refusal_lead_to_polling() {
 fn a_refusal_by_the_hub_closes_if_it_is_final() {
     for (code, closed) in [(Code::Unauthorized, true), (Code::Closing, false)] {
         let mut m = machine(TransportChoice::Auto);
-        m.handle(S(0), Input::Start);
-        m.handle(S(0), Input::SocketRefused { conn: 1, code: Some(code), cause: "no".into() });
+        handle(&mut m, S(0), Input::Start);
+        handle(&mut m, S(0), Input::SocketRefused { conn: 1, code: Some(code), cause: "no".into() });
         assert_eq!(m.is_closed(), closed, "{code}");
         assert!(closed || matches!(m.phase, Phase::Waiting { .. }));
     }
@@ -150,13 +162,13 @@ fn a_refusal_by_the_hub_closes_if_it_is_final() {
 fn polling_stops_only_when_the_socket_is_both_subscribed_and_pinged() {
     let (mut m, poll) = polling();
     let page = Polled::Messages { messages: Vec::new(), undecodable: false, unknown: true };
-    let answered = m.handle(S(2), Input::PollAnswered { poll, subject: Some(id("p")), polled: page });
+    let answered = handle(&mut m, S(2), Input::PollAnswered { poll, subject: Some(id("p")), polled: page });
     assert_eq!(connections(&answered)[0].transport, Some(Transport::Polling));
-    assert!(opens(&m.handle(S(7), Input::Tick)), "the probe is due");
-    m.handle(S(7), Input::SocketOpened { conn: 4 });
-    let commands = m.handle(S(7), Input::Subscribed { conn: 4, reply: ack(&["p"]) });
+    assert!(opens(&handle(&mut m, S(7), Input::Tick)), "the probe is due");
+    handle(&mut m, S(7), Input::SocketOpened { conn: 4 });
+    let commands = handle(&mut m, S(7), Input::Subscribed { conn: 4, reply: ack(&["p"]) });
     assert_eq!(commands, [Command::Ping { conn: 4 }]);
-    let commands = m.handle(S(7), Input::Pong { conn: 4 });
+    let commands = handle(&mut m, S(7), Input::Pong { conn: 4 });
     assert_eq!(commands[0], Command::StopPolls);
     assert_eq!(
         connections(&commands)[0],
@@ -167,8 +179,8 @@ fn polling_stops_only_when_the_socket_is_both_subscribed_and_pinged() {
 #[test]
 fn a_probe_that_fails_leaves_polling_as_it_was_and_comes_later() {
     let (mut m, _) = polling();
-    m.handle(S(7), Input::Tick);
-    let commands = m.handle(S(8), lost(4));
+    handle(&mut m, S(7), Input::Tick);
+    let commands = handle(&mut m, S(8), lost(4));
     assert_eq!(commands, [Command::CloseSocket { conn: 4 }]);
     assert!(matches!(m.phase, Phase::Polling { probe_at: Some(at) } if at == S(18)));
 }
@@ -176,14 +188,15 @@ fn a_probe_that_fails_leaves_polling_as_it_was_and_comes_later() {
 #[test]
 fn with_sockets_only_nothing_is_polled_and_with_polling_only_no_socket_is_opened() {
     let mut m = machine(TransportChoice::Websocket);
-    m.handle(S(0), Input::Start);
+    handle(&mut m, S(0), Input::Start);
     for conn in 1..10 {
-        let commands = m.handle(S(60 * conn), Input::SocketRefused { conn, code: None, cause: "no".into() });
+        let commands =
+            handle(&mut m, S(60 * conn), Input::SocketRefused { conn, code: None, cause: "no".into() });
         assert_eq!(polls(&commands), []);
-        assert!(opens(&m.handle(S(60 * conn + 59), Input::Tick)));
+        assert!(opens(&handle(&mut m, S(60 * conn + 59), Input::Tick)));
     }
     let mut m = machine(TransportChoice::Polling);
-    let commands = m.handle(S(0), Input::Start);
+    let commands = handle(&mut m, S(0), Input::Start);
     assert_eq!(polls(&commands).len(), 1);
     assert_eq!(connections(&commands)[0].cause, Some(Cause::Chosen));
     assert_eq!(m.deadline(), None, "only the answer is waited for");
@@ -192,10 +205,10 @@ fn with_sockets_only_nothing_is_polled_and_with_polling_only_no_socket_is_opened
 #[test]
 fn a_closing_hub_is_left_alone_for_as_long_as_it_asks() {
     let mut m = live();
-    let commands = m.handle(S(1), message(1, "hub:closing", json!({"retry_after_ms": 4000})));
+    let commands = handle(&mut m, S(1), message(1, "hub:closing", json!({"retry_after_ms": 4000})));
     assert_eq!(commands[0], Command::CloseSocket { conn: 1 });
     assert_eq!(m.deadline(), Some(S(7)), "and half as long again by chance");
-    assert!(opens(&m.handle(S(7), Input::Tick)));
+    assert!(opens(&handle(&mut m, S(7), Input::Tick)));
 }
 
 #[test]
@@ -207,9 +220,9 @@ fn what_the_hub_refuses_for_good_closes_and_what_passes_is_tried_again() {
         (Code::InvalidCursor, false),
     ] {
         let mut m = machine(TransportChoice::Auto);
-        m.handle(S(0), Input::Start);
-        m.handle(S(0), Input::SocketOpened { conn: 1 });
-        let commands = m.handle(S(0), Input::Subscribed { conn: 1, reply: refusal(code) });
+        handle(&mut m, S(0), Input::Start);
+        handle(&mut m, S(0), Input::SocketOpened { conn: 1 });
+        let commands = handle(&mut m, S(0), Input::Subscribed { conn: 1, reply: refusal(code) });
         assert_eq!(m.is_closed(), closed, "{code}");
         assert_eq!(connections(&commands)[0].closed, closed);
     }
@@ -222,14 +235,14 @@ fn a_poll_without_a_valid_token_closes_and_a_forbidden_pipeline_ends() {
         Input::PollFailed { poll, subject: Some(id("p")), failure }
     };
     let (mut m, poll) = polling();
-    m.handle(S(2), failed(poll, Code::Unauthorized));
+    handle(&mut m, S(2), failed(poll, Code::Unauthorized));
     assert!(m.is_closed());
     let (mut m, poll) = polling();
-    let commands = m.handle(S(2), failed(poll, Code::Forbidden));
+    let commands = handle(&mut m, S(2), failed(poll, Code::Forbidden));
     assert!(commands.contains(&Command::Emit(Update::of(id("p"), What::Ended(Code::Forbidden)))));
     assert!(m.is_closed(), "it was the only one");
     let (mut m, poll) = polling();
-    m.handle(S(2), failed(poll, Code::StoreUnavailable));
+    handle(&mut m, S(2), failed(poll, Code::StoreUnavailable));
     assert!(!m.is_closed());
     assert_eq!(m.deadline(), Some(Duration::from_millis(2500)));
 }
@@ -237,11 +250,11 @@ fn a_poll_without_a_valid_token_closes_and_a_forbidden_pipeline_ends() {
 #[test]
 fn a_hole_is_asked_for_once_and_with_the_cursor() {
     let mut m = live();
-    m.handle(S(1), message(1, "x:a", event("x:a", "p", 1)));
-    let commands = m.handle(S(1), message(1, "x:a", event("x:a", "p", 3)));
+    handle(&mut m, S(1), message(1, "x:a", event("x:a", "p", 1)));
+    let commands = handle(&mut m, S(1), message(1, "x:a", event("x:a", "p", 3)));
     let [Command::Subscribe { request, .. }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(request.cursors.as_ref().unwrap()[&id("p")].seq, 1);
-    assert_eq!(m.handle(S(1), message(1, "x:a", event("x:a", "p", 4))), []);
+    assert_eq!(handle(&mut m, S(1), message(1, "x:a", event("x:a", "p", 4))), []);
 }
 
 #[test]
@@ -254,8 +267,8 @@ fn a_heartbeat_of_a_sequence_of_which_nothing_came_is_asked_about() {
         message(1, "heartbeat", value)
     };
     let mut m = live();
-    assert_eq!(m.handle(S(1), heartbeat(0)), []);
-    let commands = m.handle(S(1), heartbeat(1));
+    assert_eq!(handle(&mut m, S(1), heartbeat(0)), []);
+    let commands = handle(&mut m, S(1), heartbeat(1));
     let [Command::Subscribe { request, .. }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!((&request.pipeline_ids, &request.cursors), (&Some(vec![id("p")]), &None));
 }
@@ -263,20 +276,23 @@ fn a_heartbeat_of_a_sequence_of_which_nothing_came_is_asked_about() {
 #[test]
 fn an_ended_subscription_is_told_and_one_that_may_come_back_is_asked_for_again() {
     let mut m = live();
-    let commands =
-        m.handle(S(1), message(1, "subscription:ended", json!({"pipeline_id": "p", "code": "overloaded"})));
+    let commands = handle(
+        &mut m,
+        S(1),
+        message(1, "subscription:ended", json!({"pipeline_id": "p", "code": "overloaded"})),
+    );
     assert_eq!(commands, []);
-    assert!(matches!(m.handle(S(2), Input::Tick)[..], [Command::Subscribe { .. }]));
-    m.handle(S(2), Input::Subscribed { conn: 1, reply: ack(&["p"]) });
-    m.handle(S(3), message(1, "subscription:ended", json!({"pipeline_id": "p", "code": "forbidden"})));
+    assert!(matches!(handle(&mut m, S(2), Input::Tick)[..], [Command::Subscribe { .. }]));
+    handle(&mut m, S(2), Input::Subscribed { conn: 1, reply: ack(&["p"]) });
+    handle(&mut m, S(3), message(1, "subscription:ended", json!({"pipeline_id": "p", "code": "forbidden"})));
     assert!(m.is_closed());
 }
 
 #[test]
 fn what_is_about_an_earlier_socket_is_ignored() {
     let mut m = live();
-    m.handle(S(1), lost(1));
-    m.handle(S(2), Input::Tick);
+    handle(&mut m, S(1), lost(1));
+    handle(&mut m, S(3), Input::Tick);
     for input in [
         lost(1),
         Input::SocketOpened { conn: 1 },
@@ -284,7 +300,7 @@ fn what_is_about_an_earlier_socket_is_ignored() {
         message(1, "x:a", event("x:a", "p", 1)),
         Input::Subscribed { conn: 1, reply: ack(&[]) },
     ] {
-        assert_eq!(m.handle(S(2), input), []);
+        assert_eq!(handle(&mut m, S(3), input), []);
     }
 }
 
@@ -292,19 +308,20 @@ fn what_is_about_an_earlier_socket_is_ignored() {
 fn pipelines_of_a_type_come_and_go_on_both_transports() {
     let mut m = of_type();
     let conn = go_live(&mut m, S(0), Input::Start, &[]);
-    m.handle(S(1), message(conn, "x:a", event("x:a", "a", 1)));
-    m.handle(S(1), message(conn, "x:a", event("x:a", "b", 1)));
-    m.handle(S(1), message(conn, "pipeline:removed", event("pipeline:removed", "b", 2)));
+    handle(&mut m, S(1), message(conn, "x:a", event("x:a", "a", 1)));
+    handle(&mut m, S(1), message(conn, "x:a", event("x:a", "b", 1)));
+    handle(&mut m, S(1), message(conn, "pipeline:removed", event("pipeline:removed", "b", 2)));
     assert_eq!(m.pipelines.ids().cloned().collect::<Vec<_>>(), [id("a")]);
 
-    let commands = m.handle(S(2), Input::SocketRefused { conn, code: None, cause: "no".into() });
+    let commands = handle(&mut m, S(2), Input::SocketRefused { conn, code: None, cause: "no".into() });
     assert_eq!(polls(&commands).len(), 1);
     let discover = commands.iter().find_map(|command| match command {
         Command::Discover { poll, .. } => Some(*poll),
         _ => None,
     });
     let polled = Polled::Pipelines([id("c")].into());
-    let commands = m.handle(S(3), Input::PollAnswered { poll: discover.unwrap(), subject: None, polled });
+    let commands =
+        handle(&mut m, S(3), Input::PollAnswered { poll: discover.unwrap(), subject: None, polled });
     assert!(commands.contains(&Command::Emit(Update::of(id("a"), What::Reset))));
     assert!(commands.contains(&Command::StopPoll { pipeline: id("a") }));
     assert_eq!(polls(&commands)[0].1, id("c"));
@@ -313,25 +330,138 @@ fn pipelines_of_a_type_come_and_go_on_both_transports() {
 #[test]
 fn a_pipeline_that_came_up_while_the_subscription_was_asked_for_stays() {
     let mut m = of_type();
-    m.handle(S(0), Input::Start);
-    m.handle(S(0), Input::SocketOpened { conn: 1 });
-    m.handle(S(0), message(1, "x:a", event("x:a", "new", 1)));
-    m.handle(S(0), Input::Subscribed { conn: 1, reply: ack(&[]) });
+    handle(&mut m, S(0), Input::Start);
+    handle(&mut m, S(0), Input::SocketOpened { conn: 1 });
+    handle(&mut m, S(0), message(1, "x:a", event("x:a", "new", 1)));
+    handle(&mut m, S(0), Input::Subscribed { conn: 1, reply: ack(&[]) });
     assert!(m.pipelines.state(&id("new")).is_some());
-    m.handle(S(1), lost(1));
-    m.handle(S(2), Input::Tick);
-    m.handle(S(2), Input::SocketOpened { conn: 2 });
-    let commands = m.handle(S(2), Input::Subscribed { conn: 2, reply: ack(&[]) });
+    handle(&mut m, S(1), lost(1));
+    handle(&mut m, S(3), Input::Tick);
+    handle(&mut m, S(3), Input::SocketOpened { conn: 2 });
+    let commands = handle(&mut m, S(3), Input::Subscribed { conn: 2, reply: ack(&[]) });
     assert!(commands.contains(&Command::Emit(Update::of(id("new"), What::Reset))), "the hub has it no more");
 }
 
 #[test]
 fn stopping_closes_everything_once() {
     let (mut m, _) = polling();
-    m.handle(S(7), Input::Tick);
-    let commands = m.handle(S(8), Input::Stop);
+    handle(&mut m, S(7), Input::Tick);
+    let commands = handle(&mut m, S(8), Input::Stop);
     assert_eq!(commands[..2], [Command::CloseSocket { conn: 4 }, Command::StopPolls]);
     assert!(connections(&commands)[0].closed);
-    assert_eq!(m.handle(S(9), Input::Stop), []);
+    assert_eq!(handle(&mut m, S(9), Input::Stop), []);
     assert_eq!(m.deadline(), None);
+}
+
+fn advice(transport: TransportChoice, rollout_percentage: u8) -> Advice {
+    Advice { transport, rollout_percentage, retry_after: S(2) }
+}
+
+/// What a machine does that asks at this time and is told so.
+fn advised(m: &mut Machine, now: Duration, input: Input, advice: Advice) -> Vec<Command> {
+    let commands = m.handle(now, input);
+    let [Command::AskAdvice { ask }] = commands[..] else { panic!("{commands:?}") };
+    assert_eq!(m.deadline(), Some(now + ASK_WITHIN));
+    m.handle(now, Input::Advised { ask, advice })
+}
+
+#[test]
+fn the_hub_is_asked_before_the_first_socket_and_again_after_a_loss_but_not_too_often() {
+    let mut m = machine(TransportChoice::Auto);
+    let commands = advised(&mut m, S(0), Input::Start, advice(TransportChoice::Auto, 100));
+    assert_eq!(commands, [Command::OpenSocket { conn: 1 }]);
+    m.handle(S(0), Input::SocketOpened { conn: 1 });
+    m.handle(S(0), Input::Subscribed { conn: 1, reply: ack(&["p"]) });
+    m.handle(S(0), Input::Pong { conn: 1 });
+    m.handle(S(10), lost(1));
+    assert_eq!(m.deadline(), Some(S(13)), "not before what the hub said, 2 s, and spread over 1 s more");
+    assert_eq!(m.handle(S(13), Input::Tick), [Command::OpenSocket { conn: 2 }], "it was asked lately");
+    m.handle(S(13), Input::SocketOpened { conn: 2 });
+    m.handle(S(40), lost(2));
+    let commands = m.handle(S(50), Input::Tick);
+    assert!(matches!(commands[..], [Command::AskAdvice { ask: 2 }]), "{commands:?}");
+    assert_eq!(m.handle(S(50), Input::NotAdvised { ask: 1 }), [], "of an earlier question");
+    assert_eq!(m.handle(S(53), Input::Tick), [Command::OpenSocket { conn: 3 }], "no answer in time");
+    let late = Input::Advised { ask: 2, advice: advice(TransportChoice::Polling, 0) };
+    assert_eq!(m.handle(S(53), late), []);
+}
+
+#[test]
+fn who_is_advised_to_poll_polls_and_asks_from_time_to_time_until_a_socket_is_wanted() {
+    for polls in [advice(TransportChoice::Polling, 100), advice(TransportChoice::Auto, 50)] {
+        let mut m = machine(TransportChoice::Auto);
+        let commands = advised(&mut m, S(0), Input::Start, polls.clone());
+        assert_eq!(super::tests::polls(&commands).len(), 1, "{commands:?}");
+        assert_eq!(connections(&commands)[0].cause, Some(Cause::Advised));
+        let asks = |m: &mut Machine, at| advised(m, at, Input::Tick, polls.clone());
+        assert!(!opens(&asks(&mut m, S(30))));
+        assert!(!opens(&asks(&mut m, S(60))));
+        let commands = advised(&mut m, S(90), Input::Tick, advice(TransportChoice::Auto, 51));
+        assert_eq!(commands, [Command::OpenSocket { conn: 1 }], "polls go on until it is proven");
+        assert!(matches!(m.phase, Phase::Probing { .. }));
+    }
+    let mut m = machine(TransportChoice::Auto);
+    advised(&mut m, S(0), Input::Start, advice(TransportChoice::Polling, 100));
+    let commands = advised(&mut m, S(30), Input::Tick, advice(TransportChoice::Websocket, 100));
+    assert_eq!(commands[..2], [Command::StopPolls, Command::OpenSocket { conn: 1 }]);
+    assert!(matches!(m.phase, Phase::Connecting { .. }));
+    for conn in 1..9 {
+        m.handle(S(30 + conn * 60), lost(conn));
+        let commands = handle(&mut m, S(60 + conn * 60), Input::Tick);
+        assert_eq!((super::tests::polls(&commands), opens(&commands)), (vec![], true), "sockets only");
+    }
+}
+
+#[test]
+fn a_callers_choice_is_not_overruled() {
+    let mut m = machine(TransportChoice::Websocket);
+    let commands = advised(&mut m, S(0), Input::Start, advice(TransportChoice::Polling, 0));
+    assert_eq!(commands, [Command::OpenSocket { conn: 1 }]);
+    let mut m = machine(TransportChoice::Polling);
+    let commands = m.handle(S(0), Input::Start);
+    assert!(!commands.iter().any(|command| matches!(command, Command::AskAdvice { .. })));
+    assert_eq!(m.deadline(), None);
+}
+
+/// When a thousand clients that lost one hub in the same moment come back to it, in milliseconds after it.
+fn returns(lose: impl Fn(&mut Machine)) -> Vec<u128> {
+    let mut times: Vec<u128> = (0..1_000)
+        .map(|client: u64| {
+            let target = Target::Pipelines([id("p")].into());
+            let chance = || -> Chance {
+                let mut rng = fastrand::Rng::with_seed(client);
+                Box::new(move || rng.f64())
+            };
+            let mut m = Machine::new(target, TransportChoice::Auto, 0, chance);
+            go_live(&mut m, S(0), Input::Start, &["p"]);
+            lose(&mut m);
+            let Phase::Waiting { until } = m.phase else { panic!("{:?}", m.phase) };
+            (until - S(1)).as_millis()
+        })
+        .collect();
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn a_thousand_clients_do_not_come_back_in_one_moment() {
+    let closing = |asked: u64| {
+        move |m: &mut Machine| {
+            handle(m, S(1), message(1, "hub:closing", json!({"retry_after_ms": asked})));
+        }
+    };
+    let abrupt = |m: &mut Machine| _ = handle(m, S(1), lost(1));
+    for (least, times) in [
+        (0, returns(abrupt)),
+        (0, returns(closing(0))),
+        (1_000, returns(closing(1_000))),
+        (8_000, returns(closing(8_000))),
+    ] {
+        assert!(times[0] >= least, "{times:?}");
+        assert!(times[999] - times[0] >= 800, "{times:?}");
+        // Evenly spread over a second it were 20 in any fiftieth of it.
+        let within = |from: &u128| times.iter().filter(|at| (*from..from + 20).contains(*at)).count();
+        let crowd = times.iter().map(within).max();
+        assert!(crowd <= Some(60), "{crowd:?}");
+    }
 }

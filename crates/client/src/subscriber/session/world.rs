@@ -30,6 +30,8 @@ pub(super) enum Step {
     Garble,
     Heartbeat,
     AckFirst(bool),
+    /// The hub answers the question for advice, if one is open, or that fails.
+    Advise(u8),
 }
 
 #[derive(Default)]
@@ -49,6 +51,7 @@ pub(super) struct World {
     pub(super) head: u64,
     socket: Option<Socket>,
     polls: BTreeMap<u64, (PipelineId, Option<Cursor>)>,
+    ask: Option<u64>,
     sockets: u8,
     ack_first: bool,
     /// Where the updates that came out have got to.
@@ -65,12 +68,13 @@ impl World {
     pub(super) fn new(choice: TransportChoice) -> Self {
         let target = Target::Pipelines([pipeline()].into());
         Self {
-            machine: Machine::new(target, choice, || Box::new(|| 0.5)),
+            machine: Machine::new(target, choice, 50, || Box::new(|| 0.5)),
             now: Duration::ZERO,
             epoch: 1,
             head: 0,
             socket: None,
             polls: BTreeMap::new(),
+            ask: None,
             sockets: 0,
             ack_first: true,
             at: None,
@@ -125,9 +129,13 @@ impl World {
 
     fn obey(&mut self, command: Command) {
         match command {
+            Command::AskAdvice { ask } => {
+                assert!(self.socket.is_none(), "asked while there is a socket");
+                self.ask = Some(ask);
+            }
             Command::OpenSocket { conn } => {
                 assert!(self.socket.is_none(), "two sockets");
-                assert_ne!(self.machine.choice, TransportChoice::Polling);
+                assert_ne!(self.machine.guide.choice(), TransportChoice::Polling);
                 self.socket = Some(Socket { conn, ..Socket::default() });
             }
             Command::CloseSocket { conn } => {
@@ -140,7 +148,7 @@ impl World {
             }
             Command::Subscribe { conn, request } => self.subscribe(conn, &request),
             Command::Poll { poll, pipeline, cursor, .. } => {
-                assert_ne!(self.machine.choice, TransportChoice::Websocket);
+                assert_ne!(self.machine.guide.choice(), TransportChoice::Websocket);
                 assert!(
                     self.polls.values().all(|(other, _)| *other != pipeline),
                     "two polls of one pipeline"
@@ -318,7 +326,24 @@ impl World {
             }
             Step::Heartbeat => {}
             Step::AckFirst(first) => self.ack_first = *first,
+            Step::Advise(how) => self.advise(*how),
         }
+    }
+
+    fn advise(&mut self, how: u8) {
+        let Some(ask) = self.ask.take() else { return };
+        let advice = |transport, rollout_percentage| {
+            let retry_after = Duration::from_millis(500);
+            Input::Advised { ask, advice: Advice { transport, rollout_percentage, retry_after } }
+        };
+        let input = match how {
+            0 => advice(TransportChoice::Auto, 100),
+            1 => advice(TransportChoice::Polling, 100),
+            2 => advice(TransportChoice::Websocket, 100),
+            3 => advice(TransportChoice::Auto, 10),
+            _ => Input::NotAdvised { ask },
+        };
+        self.input(input);
     }
 
     fn heartbeat(&self) -> ServerMessage {
@@ -337,6 +362,7 @@ impl World {
         for _ in 0..400 {
             self.advance(Duration::from_millis(500));
             self.answer_polls(true);
+            self.advise(0);
             while self.deliver() {}
             if self.is_settled() && self.socket.as_ref().is_none_or(|socket| !socket.dead) {
                 return;
@@ -351,7 +377,7 @@ impl World {
 
     fn is_settled(&self) -> bool {
         let live = matches!(self.machine.phase, Phase::Live(_));
-        self.at == self.expected() && live == (self.machine.choice != TransportChoice::Polling)
+        self.at == self.expected() && live == (self.machine.guide.choice() != TransportChoice::Polling)
     }
 
     pub(super) fn finish(&mut self) {
@@ -361,6 +387,6 @@ impl World {
         let state = self.machine.pipelines.state(&pipeline());
         assert_eq!(state.map(|state| state.cursor()), expected);
         let live = matches!(self.machine.phase, Phase::Live(_));
-        assert_eq!(live, self.machine.choice != TransportChoice::Polling, "{:?}", self.machine.phase);
+        assert_eq!(live, self.machine.guide.choice() != TransportChoice::Polling, "{:?}", self.machine.phase);
     }
 }

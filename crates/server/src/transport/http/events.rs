@@ -91,7 +91,7 @@ async fn answer(
 
 /// An event of a page, its payload as it stands in the ring.
 #[derive(Serialize)]
-struct Line<'a> {
+pub(super) struct Line<'a> {
     event: &'a str,
     data: &'a RawValue,
 }
@@ -125,7 +125,7 @@ fn render(found: Found, cursor: Option<Cursor>) -> Response {
     }
 }
 
-fn line(record: &Arc<Record>) -> Line<'_> {
+pub(super) fn line(record: &Arc<Record>) -> Line<'_> {
     Line { event: &record.name, data: &record.payload }
 }
 

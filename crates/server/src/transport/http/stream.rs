@@ -103,16 +103,14 @@ impl Reader {
     fn take(&mut self, found: Found) -> bool {
         match found {
             Found::Unknown => {
-                // Forgotten, or not there yet: the next life begins with its first event.
-                let cursor = self.cursor.take();
-                let last = self.room.farewell();
-                match last.filter(|last| cursor.is_some_and(|cursor| last.follows(&cursor))) {
-                    Some(last) => {
-                        self.waiting.push_back(event(&last));
-                        true
-                    }
-                    None => false,
-                }
+                // Forgotten, or not there yet. Who has heard the end of one life has no cursor in the next; who has not
+                // keeps theirs, so that the next life begins for them with its state and the reason.
+                let follows =
+                    |last: &Arc<Record>| self.cursor.as_ref().is_some_and(|cursor| last.follows(cursor));
+                let Some(last) = self.room.farewell().filter(follows) else { return false };
+                self.cursor = None;
+                self.waiting.push_back(event(&last));
+                true
             }
             Found::Events { records, .. } => {
                 for record in &records {

@@ -4,11 +4,20 @@ use ragpulse_protocol::parts::FileRef;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Event, PipelineStatus};
 
-/// One event.
-pub(super) fn of_event(event: &Event) -> String {
+/// One event, with the time of its day.
+pub(crate) fn of_event(event: &Event) -> String {
+    let time = event.shared().timestamp.to_string();
+    told(event, time.get(11..19).unwrap_or_default())
+}
+
+/// One event of any day, with its date.
+pub(crate) fn of_past_event(event: &Event) -> String {
+    let time = event.shared().timestamp.to_string();
+    told(event, &time.get(..19).unwrap_or_default().replace('T', " "))
+}
+
+fn told(event: &Event, time: &str) -> String {
     let shared = event.shared();
-    let time = shared.timestamp.to_string();
-    let time = time.get(11..19).unwrap_or_default();
     let what = match event {
         Event::PipelineOnline(event) => event.watch_location.clone().unwrap_or_default(),
         Event::PipelineOffline(event) => event.reason.to_string(),
@@ -46,7 +55,7 @@ pub(super) fn of_event(event: &Event) -> String {
 }
 
 /// A state that replaces all before it.
-pub(super) fn of_state(state: &PipelineStatus, reason: Option<&ResetReason>) -> String {
+pub(crate) fn of_state(state: &PipelineStatus, reason: Option<&ResetReason>) -> String {
     let counts = &state.counts;
     let why = reason.map(|reason| format!("  (in place of a replay: {reason})")).unwrap_or_default();
     plain(&format!(

@@ -1,0 +1,198 @@
+//! Coming back: with one cursor, over every transport, across restarts of the hub, from the ring and from the log.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use ragpulse_protocol::status::ResetReason;
+use ragpulse_server::Config;
+use serde_json::{Value, json};
+
+use support::follow::Follower;
+use support::socket::Socket;
+use support::{TestHub, eventually, file, names, online};
+
+/// Publishes `count` events about files, two a file.
+async fn work(hub: &TestHub, first: usize, count: usize) {
+    let events: Vec<Value> = (first..first + count)
+        .map(|number| {
+            let name = if number % 2 == 0 { "file:processing" } else { "file:completed" };
+            file(name, &format!("f{}", number / 2))
+        })
+        .collect();
+    hub.publish("p", Value::Array(events)).await;
+}
+
+fn small_ring(config: &mut Config) {
+    config.limits.ring_events = 8;
+}
+
+#[tokio::test]
+async fn a_restart_is_bridged_by_a_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let hub = TestHub::at(&path, |_| {}).await;
+    hub.publish("p", json!([online()])).await;
+    work(&hub, 0, 50).await;
+    let mut follower = Follower::default();
+    let mut socket = Socket::connect(hub.address, "/").await;
+    follower.subscribe(&mut socket).await;
+    follower.read(&mut socket, 51).await;
+    socket.cut();
+    work(&hub, 50, 30).await;
+    let epoch = hub.cursor("p").await.0;
+    hub.stop().await;
+
+    let hub = TestHub::at(&path, |_| {}).await;
+    assert_eq!(hub.cursor("p").await, (epoch, 81));
+    let mut socket = Socket::connect(hub.address, "/").await;
+    let answer = follower.subscribe(&mut socket).await;
+    assert_eq!((&answer["recovered"], &answer["replayed"]), (&json!(true), &json!(30)));
+    follower.read(&mut socket, 81).await;
+    work(&hub, 80, 5).await;
+    follower.read(&mut socket, 86).await;
+    assert_eq!(follower.snapshots, [None]);
+    follower.agrees(&hub);
+    follower.poll(&hub).await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_ring_has_lost_is_replayed_from_the_log() {
+    let hub = TestHub::configured(small_ring).await;
+    hub.publish("p", json!([online()])).await;
+    let mut follower = Follower::default();
+    let mut socket = Socket::connect(hub.address, "/").await;
+    follower.subscribe(&mut socket).await;
+    follower.read(&mut socket, 1).await;
+    socket.cut();
+    work(&hub, 0, 3_000).await;
+    let mut socket = Socket::connect(hub.address, "/").await;
+    let answer = follower.subscribe(&mut socket).await;
+    assert_eq!((&answer["recovered"], &answer["replayed"]), (&json!(true), &json!(3_000)));
+    work(&hub, 3_000, 100).await;
+    follower.read(&mut socket, 3_101).await;
+    work(&hub, 3_100, 10).await;
+    follower.read(&mut socket, 3_111).await;
+    assert_eq!(follower.snapshots, [None], "no snapshot where a replay was to be had");
+    follower.agrees(&hub);
+}
+
+#[tokio::test]
+async fn who_asks_for_too_much_gets_one_snapshot() {
+    let hub = TestHub::configured(|config| {
+        small_ring(config);
+        config.limits.replay_events = 100;
+        config.limits.replay_bytes = 10_000;
+    })
+    .await;
+    hub.publish("p", json!([online()])).await;
+    work(&hub, 0, 99).await;
+    let (epoch, _) = hub.cursor("p").await;
+    for (seq, recovered) in [(99, true), (95, true), (90, true), (20, false), (0, false)] {
+        let mut socket = Socket::connect(hub.address, "/").await;
+        let ask = json!({ "pipeline_id": "p", "cursors": { "p": { "epoch": epoch, "seq": seq } } });
+        let answer = socket.ask("subscribe", ask).await;
+        assert_eq!(answer["pipelines"][0]["recovered"], recovered, "from {seq}: {answer}");
+        if !recovered {
+            assert_eq!(answer["pipelines"][0]["reason"], "lagged");
+            assert_eq!(socket.next().await.0, "pipeline:status");
+        }
+    }
+    // Over HTTP there is no budget: pages are read through.
+    let page = hub.events("p", &epoch, 0).await;
+    assert_eq!(names(&page).len(), 100);
+}
+
+#[tokio::test]
+async fn who_was_away_for_longer_than_history_is_kept_gets_the_state() {
+    let hub = TestHub::configured(|config| {
+        small_ring(config);
+        config.limits.log_events = 20;
+    })
+    .await;
+    hub.publish("p", json!([online()])).await;
+    work(&hub, 0, 100).await;
+    let (epoch, _) = hub.cursor("p").await;
+    let ask = |seq| json!({ "pipeline_id": "p", "cursors": { "p": { "epoch": epoch, "seq": seq } } });
+    // A store trims a little later than it appends.
+    eventually("history is trimmed", async || hub.events("p", &epoch, 5).await["reason"] == "trimmed").await;
+    let mut socket = Socket::connect(hub.address, "/").await;
+    let answer = socket.ask("subscribe", ask(5)).await;
+    assert_eq!(answer["pipelines"][0]["reason"], "trimmed");
+    let (name, state) = socket.next().await;
+    assert_eq!(
+        (name.as_str(), &state["reason"], &state["seq"]),
+        ("pipeline:status", &json!("trimmed"), &json!(101))
+    );
+    let answer = socket.ask("subscribe", ask(500)).await;
+    assert_eq!(answer["pipelines"][0]["reason"], "ahead");
+    let other = json!({ "pipeline_id": "p", "cursors": { "p": { "epoch": "other", "seq": 5 } } });
+    assert_eq!(socket.ask("subscribe", other).await["pipelines"][0]["reason"], "epoch_changed");
+}
+
+#[tokio::test]
+async fn leaving_while_the_log_is_asked_leaves_nothing_behind() {
+    let hub = TestHub::configured(small_ring).await;
+    hub.publish("p", json!([online()])).await;
+    work(&hub, 0, 200).await;
+    let (epoch, _) = hub.cursor("p").await;
+    let ask = json!({ "pipeline_id": "p", "cursors": { "p": { "epoch": epoch, "seq": 1 } } });
+    let mut socket = Socket::connect(hub.address, "/").await;
+    for _ in 0..20 {
+        let joined = socket.send("subscribe", ask.clone()).await;
+        let left = socket.send("unsubscribe", json!({ "pipeline_id": "p" })).await;
+        socket.ack(left).await;
+        assert_eq!(socket.ack(joined).await["pipelines"][0]["recovered"], true);
+    }
+    assert_eq!(hub.hub.stats().subscriptions, 0);
+    // The last of several at once holds.
+    let mut follower = Follower::default();
+    for _ in 0..5 {
+        socket.send("subscribe", ask.clone()).await;
+    }
+    follower.subscribe(&mut socket).await;
+    while follower.session.state().is_none_or(|state| state.seq < 201) {
+        let message = socket.message().await;
+        let _ = follower.session.handle(&message);
+    }
+    follower.agrees(&hub);
+}
+
+#[tokio::test]
+async fn a_store_that_may_have_lost_its_end_begins_new_epochs() {
+    use ragpulse_server::log::{EventLog, SqliteLog, sqlite::SqliteOptions};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let hub = TestHub::at(&path, |_| {}).await;
+    hub.publish("p", json!([online()])).await;
+    work(&hub, 0, 20).await;
+    let mut follower = Follower::default();
+    let mut socket = Socket::connect(hub.address, "/").await;
+    follower.subscribe(&mut socket).await;
+    follower.read(&mut socket, 21).await;
+    // The machine goes down: what is on the disk at this moment is what is left.
+    let copy = directory.path().join("copy.db");
+    for end in ["", "-wal"] {
+        std::fs::copy(
+            directory.path().join(format!("store.db{end}")),
+            directory.path().join(format!("copy.db{end}")),
+        )
+        .unwrap();
+    }
+    drop(hub);
+    let mut options = SqliteOptions::new(&copy);
+    options.boot = Some("another".to_owned());
+    let log = SqliteLog::open(options).unwrap();
+    let state = log.load().await.unwrap().remove(0).state;
+    assert_ne!(Some(&state.epoch), follower.session.cursor().as_ref().map(|cursor| &cursor.epoch));
+    assert_eq!(state.seq, 21, "the places go on");
+    log.close().await;
+    let hub = TestHub::at(&copy, |_| {}).await;
+    let mut socket = Socket::connect(hub.address, "/").await;
+    let answer = follower.subscribe(&mut socket).await;
+    assert_eq!(answer["reason"], "epoch_changed");
+    work(&hub, 20, 4).await;
+    follower.read(&mut socket, 25).await;
+    assert_eq!(follower.snapshots, [None, Some(ResetReason::EpochChanged)]);
+    follower.agrees(&hub);
+}

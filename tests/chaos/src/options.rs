@@ -1,0 +1,63 @@
+//! What can be asked of the harness.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Breaks connections and kills hubs, and checks that every event that must arrive does.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "ragpulse-chaos")]
+pub struct Options {
+    /// The `ragpulse` binary.
+    #[arg(long, env = "RAGPULSE_BIN")]
+    pub bin: PathBuf,
+    /// How long the scenarios that take time shall take, in minutes. They are scaled by it.
+    #[arg(long, default_value_t = 3.0)]
+    pub minutes: f64,
+    /// Decides everything that is left to chance. Default: by the clock; `--short` takes 1.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A small form of each scenario, for every change: half a minute in all, and no speeds.
+    #[arg(long)]
+    pub short: bool,
+    /// Only these scenarios, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub only: Vec<Name>,
+    /// Where the hub keeps its events.
+    #[arg(long, value_enum, default_value_t = StoreKind::Sqlite)]
+    pub store: StoreKind,
+    /// How durable the SQLite log shall be.
+    #[arg(long, default_value = "commit")]
+    pub durability: String,
+    /// How many clients of the avalanche. Default: by what the system allows.
+    #[arg(long)]
+    pub clients: Option<usize>,
+}
+
+/// The scenarios.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// The hub is killed again and again, and every connection misbehaves.
+    Kills,
+    /// Every subscriber is cut every few seconds.
+    Jitter,
+    /// Thousands come back at once.
+    Avalanche,
+    /// Subscribers sleep through almost, and more than, what a socket is replayed.
+    Sleepers,
+    /// One subscriber stops reading.
+    Stalled,
+    /// Peers that do not read when the hub is asked to stop.
+    Shutdown,
+    /// How fast events are acknowledged, beside SQLite itself.
+    Ingest,
+}
+
+/// Where a hub keeps its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    /// In the process.
+    Memory,
+    /// In a file.
+    Sqlite,
+}
