@@ -48,7 +48,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     // What a hub promises holds on every store.
     let mut on_sqlite = cargo(root);
     on_sqlite.args(["test", "-p", "ragpulse-server", "--all-features", "--locked", "--quiet"]);
-    ON_EVERY_STORE.iter().for_each(|name| drop(on_sqlite.args(["--test", name])));
+    on_sqlite.args(ON_EVERY_STORE.iter().flat_map(|name| ["--test", name]));
     steps.command("cargo test, on SQLite", on_sqlite.env("RAGPULSE_TEST_STORE", "sqlite"))?;
     let build = ["build", "-p", "ragpulse-cli", "--bin", "ragpulse", "--locked", "--quiet"];
     steps.command("build ragpulse", cargo(root).args(build))?;

@@ -280,6 +280,42 @@ async fn a_hub_that_restarts_without_memory_is_told_again_and_followed_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_another_reporter_told_again_is_told_the_open_files_of_this_one_too() {
+    let hub = TestHub::start().await;
+    let (url, address) = (hub.url(), hub.address);
+    // The hub's closing ends what is open only where a reporter leaves: these two stay.
+    let [first, second] = [1, 2].map(|_| {
+        let wait = Duration::from_millis(20);
+        let builder = Reporter::builder(&url).pipeline("p", "local_files").lease_seconds(3);
+        builder.backoff(wait, wait * 10).build().unwrap()
+    });
+    first.online(PipelineOnlineReport::default()).await.unwrap();
+    let mut open = second.file(FileReport::named("open.pdf"));
+    open.processing("embedding").await.unwrap();
+    second.status().wait_for(|status| status.queued == 0 && status.accepted > 0).await.unwrap();
+    hub.stop().await;
+
+    let hub = TestHub::at(address, Hub::builder()).await;
+    say(&first, 1).await;
+    // The second says nothing, but for its heartbeats.
+    let processing = async {
+        while hub.hub.state(&p()).is_none_or(|state| state.counts.processing == 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), processing).await.unwrap();
+    open.completed(Results::default()).await.unwrap();
+    second.close(SOON).await.unwrap();
+    first.close(SOON).await.unwrap();
+    while hub.hub.state(&p()).unwrap().status != "offline" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let counts = hub.hub.state(&p()).unwrap().counts;
+    assert_eq!((counts.completed, counts.failed, counts.processing), (1, 0, 0));
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pipelines_of_a_type_are_followed_as_they_come() {
     let hub = TestHub::start().await;
     let subscribe = |choice| {
@@ -404,6 +440,8 @@ async fn the_hubs_advice_is_followed_unless_the_caller_chose() {
     // By its id a client is always in the same part: CRC-32 of it, modulo 100, is 62 here.
     for (rollout, transport) in [(62, Transport::Polling), (63, Transport::Websocket)] {
         let hub = advising(TransportFlag::Auto, rollout).await;
+        // A poll for what does not exist would be held.
+        reporter(&hub.url(), "p").online(PipelineOnlineReport::default()).await.unwrap();
         let subscriber = Subscriber::builder(hub.url()).pipeline("p").client_id("123456789");
         Follower::new(subscriber.connect().unwrap()).transport(Some(transport)).await;
     }

@@ -120,6 +120,20 @@ async fn a_closed_reporter_leaves_what_it_could_not_send_to_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spool_is_free_as_soon_as_its_reporter_is_closed() {
+    let dir = TempDir::new().unwrap();
+    let hub = TestHub::start().await;
+    for life in 0..50 {
+        let reporter = builder(&hub.url(), dir.path()).build().unwrap();
+        reporter.report(numbered(life, 0)).await.unwrap();
+        reporter.close(SOON).await.unwrap();
+    }
+    let log = log(&hub).await;
+    assert!((0..50).all(|life| numbers(&log, life) == [0]));
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_spool_is_a_full_queue() {
     let dir = TempDir::new().unwrap();
     let address = hub::free_address().await;
@@ -151,6 +165,84 @@ async fn a_full_spool_is_a_full_queue() {
     hub.stop().await;
 }
 
+/// On a real small disk: `mount -t tmpfs -o size=1500k tmpfs DIRECTORY`, and that directory in the variable.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a small file system, named by RAGPULSE_TEST_SMALL_DISK"]
+async fn on_a_disk_that_is_really_full_what_was_taken_arrives_and_it_goes_on_when_there_is_room() {
+    let disk = PathBuf::from(std::env::var("RAGPULSE_TEST_SMALL_DISK").unwrap());
+    let ballast = disk.join("ballast");
+    std::fs::write(&ballast, vec![1; 500 * 1024]).unwrap();
+    let address = hub::free_address().await;
+    let reporter = builder(&format!("http://{address}"), &disk.join("spool")).build().unwrap();
+    let (mut next, mut refused) = (0, 0);
+    while refused < 100 {
+        match reporter.report(numbered(0, next)).await {
+            Ok(()) => next += 1,
+            Err(ReportError::Spool(SpoolError::Write { .. })) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    std::fs::remove_file(&ballast).unwrap();
+    for _ in 0..500 {
+        reporter.report(numbered(0, next)).await.unwrap();
+        next += 1;
+    }
+    let hub = TestHub::at(address, Hub::builder()).await;
+    reporter.close(SOON).await.unwrap();
+    assert_eq!(numbers(&log(&hub).await, 0), (0..next).collect::<Vec<_>>());
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_sync_tasks_and_threads_wait_for_the_disk_and_keep_their_order() {
+    let dir = TempDir::new().unwrap();
+    let hub = TestHub::start().await;
+    let reporter = builder(&hub.url(), dir.path()).spool_sync(true).build().unwrap();
+    reporter.online(PipelineOnlineReport::default()).await.unwrap();
+    let blocking = reporter.blocking();
+    let thread = tokio::task::spawn_blocking(move || {
+        (0..20).for_each(|number| blocking.report(numbered(0, number)).unwrap());
+    });
+    let task = |life| {
+        let reporter = reporter.clone();
+        tokio::spawn(async move {
+            for number in 0..20 {
+                reporter.report(numbered(life, number)).await.unwrap();
+            }
+        })
+    };
+    let tasks = [task(1), task(2)];
+    thread.await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    reporter.try_report(numbered(0, 20)).unwrap();
+    reporter.close(SOON).await.unwrap();
+    let log = log(&hub).await;
+    assert_eq!([0, 1, 2].map(|life| numbers(&log, life).len()), [21, 20, 20]);
+    for life in 0..3 {
+        assert!(numbers(&log, life).is_sorted());
+    }
+    hub.stop().await;
+}
+
+#[test]
+fn a_runtime_that_ends_before_anything_was_sent_leaves_the_spool_to_the_next() {
+    let dir = TempDir::new().unwrap();
+    for life in 0..20 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reporter = {
+            let _entered = runtime.enter();
+            builder("http://127.0.0.1:9", dir.path()).build().unwrap()
+        };
+        let blocking = reporter.blocking();
+        blocking.report(numbered(life, 0)).unwrap();
+        drop(runtime);
+        assert!(matches!(blocking.report(numbered(life, 1)), Err(ReportError::Closed)));
+        assert_eq!(reporter.status().borrow().queued, life as usize + 1);
+    }
+}
+
 #[test]
 fn files_that_a_killed_process_worked_on_end_unless_the_next_one_goes_on_with_them() {
     let dir = TempDir::new().unwrap();
@@ -168,7 +260,8 @@ fn files_that_a_killed_process_worked_on_end_unless_the_next_one_goes_on_with_th
             file.processing("extraction").await.unwrap();
             file.leave();
         }
-        settled(&reporter).await;
+        let sent = |status: &ragpulse_client::ReporterStatus| status.accepted == 4;
+        tokio::time::timeout(SOON, reporter.status().wait_for(sent)).await.unwrap().unwrap();
         std::mem::forget(reporter);
     });
     first.shutdown_timeout(SOON);

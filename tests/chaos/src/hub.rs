@@ -82,7 +82,7 @@ impl Hub {
         let mut hub = Self {
             bin: bin.to_owned(),
             store,
-            address: free_address(run)?,
+            address: free_address()?,
             journal: run.journal("hub"),
             log: folder.join("hub.log"),
             child: None,
@@ -204,11 +204,10 @@ impl Hub {
     }
 }
 
-fn free_address(run: &Run) -> Result<SocketAddr, AnyError> {
-    // Not from the seed: two harnesses with the same seed may run at once.
-    let mut rng = fastrand::Rng::with_seed(run.seed ^ u64::from(std::process::id()) << 32);
+fn free_address() -> Result<SocketAddr, AnyError> {
+    // Not from the seed: harnesses and scenarios with the same one may run at once.
     for _ in 0..200 {
-        let address = SocketAddr::from(([127, 0, 0, 1], rng.u16(PORTS)));
+        let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(PORTS)));
         if TcpListener::bind(address).is_ok() {
             return Ok(address);
         }

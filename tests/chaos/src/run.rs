@@ -19,7 +19,7 @@ const KEPT: usize = 20;
 /// What is common to everything in one scenario.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) seed: u64,
+    seed: u64,
     started: Instant,
     failures: Mutex<Vec<Failure>>,
 }

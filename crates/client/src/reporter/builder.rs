@@ -172,7 +172,8 @@ impl ReporterBuilder {
         self
     }
 
-    /// Makes the reporter and spawns the task that sends. Nothing is sent until something is reported.
+    /// Makes the reporter and spawns the task that sends. Nothing is sent until something is reported, but for what an
+    /// earlier reporter left in the spool.
     ///
     /// # Errors
     /// When a setting is wrong, outside of a tokio runtime, or when the spool cannot be used. The hub need not be there. A

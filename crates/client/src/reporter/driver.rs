@@ -47,12 +47,19 @@ impl Drop for Ending {
     }
 }
 
-pub(crate) async fn drive(shared: Arc<Shared>, sender: Sender) {
+/// The task. What is to happen at its end happens also if the runtime ends before it ever ran.
+pub(crate) fn drive(shared: Arc<Shared>, sender: Sender) -> impl Future<Output = ()> + Send + 'static {
     let ending = Ending(shared);
-    let shared = &ending.0;
+    async move { run(&ending.0, &sender).await }
+}
+
+async fn run(shared: &Arc<Shared>, sender: &Sender) {
     loop {
         let action = shared.machine.lock().next(shared.now());
-        shared.tell();
+        // That it has stopped is told at the very end: who waits for it may then use the spool.
+        if action != Action::Stop {
+            shared.tell();
+        }
         match action {
             Action::Stop => break,
             Action::Wait(until) => {

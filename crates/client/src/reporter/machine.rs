@@ -65,6 +65,8 @@ pub(crate) struct Machine {
     moves: u32,
     /// Numbers in the spool of what the hub has answered for, until the spool is told.
     settled: Vec<u64>,
+    /// Whether the last look into the spool failed: the next one can wait until there is nothing else to send.
+    spool_fails: bool,
     /// When files of the reporter's earlier life end.
     end_orphans_at: Option<Duration>,
 }
@@ -90,6 +92,7 @@ impl Machine {
             epoch: None,
             moves: 0,
             settled: Vec::new(),
+            spool_fails: false,
             end_orphans_at: None,
         }
     }
@@ -163,11 +166,14 @@ impl Machine {
             }
         }
         self.queue.set_elsewhere(elsewhere);
+        self.spool_fails = false;
     }
 
     /// The spool gave nothing.
     pub(crate) fn refill_failed(&mut self, cause: String, now: Duration) {
-        if self.phase != Phase::Closed {
+        self.spool_fails = true;
+        // What is in the queue comes before what cannot be read, and can be sent.
+        if self.phase != Phase::Closed && self.queue.len() == 0 {
             self.retry(cause, None, now);
         }
     }
@@ -215,8 +221,11 @@ impl Machine {
             self.end_orphans_at = None;
             return Action::EndOrphans;
         }
-        if let Some((events, bytes)) = self.queue.wants() {
-            return Action::Refill { events, bytes };
+        if let Some((events, bytes)) = self.queue.wants()
+            && (!self.spool_fails || self.queue.len() == 0)
+        {
+            // A little at a time: meanwhile the spool takes no new events.
+            return Action::Refill { events: events.min(2 * MAX_BATCH), bytes: bytes.min(2 * MAX_BYTES) };
         }
         let mut body = String::from("[");
         for item in self.queue.take(self.batch, MAX_BYTES) {

@@ -400,6 +400,18 @@ fn a_spool_that_cannot_be_read_is_tried_again_and_closing_waits_for_it() {
 }
 
 #[test]
+fn what_is_in_memory_is_sent_although_the_spool_behind_it_cannot_be_read() {
+    let mut m = machine();
+    assert!(spooled(&mut m, "x:a", json!({}), 0));
+    m.queue.set_elsewhere(1);
+    assert!(matches!(m.next(at(0.0)), Action::Refill { .. }));
+    m.refill_failed("damaged".into(), at(0.0));
+    assert_eq!(names(&sent(&mut m, 0.0)), ["x:a"]);
+    m.answered(good(1), at(0.0), time());
+    assert!(matches!(m.next(at(0.0)), Action::Refill { .. }));
+}
+
+#[test]
 fn a_refused_event_is_settled_too() {
     let mut m = machine();
     for number in 0..3 {

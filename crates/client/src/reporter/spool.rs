@@ -13,19 +13,23 @@
 
 mod error;
 mod format;
+mod load;
+mod reading;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ragpulse_protocol::Object;
 use serde::{Deserialize, Serialize};
 
 pub use error::SpoolError;
-use format::{Found, HEAD, Head, Kind, MAGIC, START, VERSION};
+use format::{HEAD, Kind, START};
+use load::Loaded;
+use reading::Reading;
 
-use super::encode::{file_of, item_of};
+use super::encode::item_of;
 use super::files::OpenFiles;
 use super::queue::{Effect, Item};
 
@@ -127,7 +131,7 @@ impl Spool {
         if path.exists() && !path.is_dir() {
             return Err(SpoolError::NotASpool { path });
         }
-        fs::create_dir_all(&path).map_err(io)?;
+        make_directory(&path).map_err(io)?;
         let lock = OpenOptions::new().create(true).append(true).open(path.join(LOCK)).map_err(io)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -179,7 +183,7 @@ impl Spool {
             _lock: lock,
         };
         if fresh {
-            spool.begin_segment()?;
+            spool.begin_segment().map_err(|error| SpoolError::io(&spool.settings.path, &error))?;
         }
         if spool.settled == spool.next {
             spool.passed();
@@ -282,11 +286,11 @@ impl Spool {
                 self.cursor.number += u64::from(kind == Kind::Event);
                 self.cursor.offset = reading.at;
             }
-            if self.cursor.number < self.next {
-                if self.segment_at(self.cursor.number)?.first != self.cursor.number {
-                    return Err(reading.damaged("events are missing at its end"));
-                }
+            // The next event is in the next segment, which may still be empty.
+            if self.segment_at(self.cursor.number)?.path != reading.path {
                 self.cursor.offset = START as u64;
+            } else if self.cursor.number < self.next {
+                return Err(reading.damaged("events are missing at its end"));
             }
         }
         Ok(())
@@ -409,7 +413,7 @@ impl Spool {
     }
 
     /// Makes the segment that begins with the next event. It gets its name when it is whole.
-    fn begin_segment(&mut self) -> Result<(), SpoolError> {
+    fn begin_segment(&mut self) -> io::Result<()> {
         let Identity { pipeline_id, reporter_id } = self.identity.clone();
         let header = Header { pipeline_id, reporter_id, first: self.next, settled: self.settled };
         let mut bytes = format::start();
@@ -420,11 +424,7 @@ impl Spool {
         let path = self.settings.path.join(format!("{:020}.{EXTENSION}", self.next));
         let unfinished = path.with_extension(UNFINISHED);
         let made = self.make(&unfinished, &path, &bytes);
-        let file = made.map_err(|error| {
-            let _ = fs::remove_file(&unfinished);
-            SpoolError::Write { path: self.settings.path.clone(), error: error.to_string() }
-        })?;
-        self.file = file;
+        self.file = made.inspect_err(|_| _ = fs::remove_file(&unfinished))?;
         self.segments.push_back(Segment { path, first: self.next, len: bytes.len() as u64 });
         if self.cursor.number == self.next {
             self.passed();
@@ -481,201 +481,18 @@ impl Spool {
     }
 }
 
+/// Makes the directory, where there is none, for its owner only: names of files are nobody else's business.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// Of the fields of a file's begin, those that say which file it is.
 fn only_file(data: &Object) -> Object {
     data.get_key_value("file").map(|(key, file)| (key.clone(), file.clone())).into_iter().collect()
-}
-
-/// Reads the records of one segment, one after the other.
-struct Reading {
-    path: PathBuf,
-    len: u64,
-    file: BufReader<File>,
-    /// Where the next record begins.
-    at: u64,
-    /// Of the last record.
-    body: Vec<u8>,
-}
-
-impl Reading {
-    fn new(segment: &Segment, at: u64) -> Result<Self, SpoolError> {
-        let io = |error: io::Error| SpoolError::io(&segment.path, &error);
-        let mut file = File::open(&segment.path).map_err(io)?;
-        file.seek(SeekFrom::Start(at)).map_err(io)?;
-        let file = BufReader::with_capacity(64 * 1024, file);
-        Ok(Self { path: segment.path.clone(), len: segment.len, file, at, body: Vec::new() })
-    }
-
-    fn damaged(&self, what: &'static str) -> SpoolError {
-        SpoolError::Damaged { path: self.path.clone(), at: self.at, what, unsent: 0 }
-    }
-
-    fn next(&mut self) -> Result<Option<Kind>, SpoolError> {
-        if self.at >= self.len {
-            return Ok(None);
-        }
-        let mut head = [0; HEAD];
-        let io = |error: io::Error| SpoolError::io(&self.path, &error);
-        self.file.read_exact(&mut head).map_err(io)?;
-        let Some(head) = Head::read(head) else { return Err(self.damaged("the head of a record is wrong")) };
-        self.body.resize(head.len, 0);
-        self.file.read_exact(&mut self.body).map_err(io)?;
-        if !head.fits(&self.body) {
-            return Err(self.damaged("a record does not have its checksum"));
-        }
-        self.at += (HEAD + head.len) as u64;
-        Ok(Some(head.kind))
-    }
-}
-
-/// What was found on the disk.
-#[derive(Default)]
-struct Loaded {
-    reporter_id: Option<String>,
-    segments: VecDeque<Segment>,
-    /// What a start that was cut short left behind, and nothing else.
-    leftovers: Vec<PathBuf>,
-    next: u64,
-    settled: u64,
-    open: OpenFiles,
-}
-
-impl Loaded {
-    fn read(directory: &Path, pipeline_id: &str, chosen: Option<&str>) -> Result<Self, SpoolError> {
-        let io = |error: io::Error| SpoolError::io(directory, &error);
-        let (mut loaded, mut found) = (Self::default(), Vec::new());
-        for entry in fs::read_dir(directory).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            if !matches!(extension, Some(EXTENSION | UNFINISHED)) {
-                continue;
-            }
-            let name = path.file_stem().and_then(|name| name.to_str()).filter(|name| name.len() == 20);
-            let Some(first) = name.and_then(|name| name.parse::<u64>().ok()) else {
-                return Err(SpoolError::NotASpool { path });
-            };
-            if extension == Some(UNFINISHED) {
-                loaded.leftovers.push(path);
-            } else {
-                found.push((first, path));
-            }
-        }
-        found.sort();
-        let count = found.len();
-        for (index, (first, path)) in found.into_iter().enumerate() {
-            loaded.segment(path, first, index + 1 == count, pipeline_id, chosen)?;
-        }
-        loaded.settled = loaded.settled.min(loaded.next);
-        Ok(loaded)
-    }
-
-    fn segment(
-        &mut self,
-        path: PathBuf,
-        first: u64,
-        last: bool,
-        pipeline_id: &str,
-        chosen: Option<&str>,
-    ) -> Result<(), SpoolError> {
-        let bytes = fs::read(&path).map_err(|error| SpoolError::io(&path, &error))?;
-        if last && bytes.iter().all(|byte| *byte == 0) {
-            // Its name outlived a loss of power, and its contents did not: it never held anything that counted.
-            if self.segments.is_empty() {
-                (self.next, self.settled) = (first, first);
-            }
-            self.leftovers.push(path);
-            return Ok(());
-        }
-        let Some(version) = bytes.strip_prefix(MAGIC.as_slice()).and_then(|rest| rest.first_chunk()) else {
-            return Err(SpoolError::NotASpool { path });
-        };
-        let version = u32::from_le_bytes(*version);
-        if version != VERSION {
-            return Err(SpoolError::Version { path, found: version, read: VERSION });
-        }
-        if self.segments.is_empty() {
-            (self.next, self.settled) = (first, first);
-        }
-        let damaged = |loaded: &Self, at: usize, what| SpoolError::Damaged {
-            path: path.clone(),
-            at: at as u64,
-            what,
-            unsent: loaded.next - loaded.settled,
-        };
-        if first != self.next {
-            return Err(damaged(self, 0, "the segment before it is missing"));
-        }
-        let mut at = START;
-        loop {
-            match format::find(&bytes, at) {
-                Found::Record { kind: Kind::Header, body, end } if at == START => {
-                    self.header(&path, body, pipeline_id, chosen)?;
-                    at = end;
-                }
-                Found::Record { kind, body, end } if kind != Kind::Header && at > START => {
-                    if self.record(kind, body).is_none() {
-                        return Err(damaged(self, at, "a record does not hold what it should"));
-                    }
-                    at = end;
-                }
-                Found::End if at > START => break,
-                Found::Torn if last && at > START => break,
-                Found::Record { .. } => return Err(damaged(self, at, "a header is not where it should be")),
-                Found::End | Found::Torn => return Err(damaged(self, at, "the file ends too early")),
-                Found::Damaged => return Err(damaged(self, at, "a record does not have its checksum")),
-            }
-        }
-        self.segments.push_back(Segment { path, first, len: at as u64 });
-        Ok(())
-    }
-
-    fn header(
-        &mut self,
-        path: &Path,
-        body: &[u8],
-        pipeline_id: &str,
-        chosen: Option<&str>,
-    ) -> Result<(), SpoolError> {
-        let Ok(header) = serde_json::from_slice::<Header>(body) else {
-            return Err(SpoolError::NotASpool { path: path.to_owned() });
-        };
-        let found = Identity { pipeline_id: header.pipeline_id, reporter_id: header.reporter_id };
-        let reporter_id = self.reporter_id.as_deref().or(chosen).unwrap_or(&found.reporter_id);
-        let expected = Identity { pipeline_id: pipeline_id.to_owned(), reporter_id: reporter_id.to_owned() };
-        if found != expected {
-            let path = path.parent().unwrap_or(path).to_owned();
-            let (found, expected) = (found.to_string(), expected.to_string());
-            return Err(SpoolError::Foreign { path, found, expected });
-        }
-        self.settled = self.settled.max(header.settled);
-        self.reporter_id = Some(found.reporter_id);
-        Ok(())
-    }
-
-    /// Takes a record into account; nothing if it is not of its kind.
-    fn record(&mut self, kind: Kind, body: &[u8]) -> Option<()> {
-        match kind {
-            Kind::Header => return None,
-            Kind::Settled => {
-                let settled = std::str::from_utf8(body).ok()?.parse().ok()?;
-                self.settled = self.settled.max(settled);
-            }
-            Kind::Open => {
-                let fields: Object = serde_json::from_slice(body).ok()?;
-                self.open.begin(file_of(&fields)?, fields);
-            }
-            Kind::Event => {
-                match item_of(body)?.effect {
-                    Effect::Begin { file, data } => self.open.begin(file, only_file(&data)),
-                    Effect::End { file } => self.open.end(&file),
-                    Effect::Offline => self.open.clear(),
-                    Effect::Online(_) | Effect::Progress { .. } | Effect::Other => {}
-                }
-                self.next += 1;
-            }
-        }
-        Some(())
-    }
 }
 
 #[cfg(test)]

@@ -33,17 +33,27 @@ pub(crate) struct Logged {
 }
 
 impl Log {
-    /// Reads everything the hub has of a pipeline.
+    /// The state as the hub shows it now.
+    pub(crate) async fn shown(
+        http: &reqwest::Client,
+        hub: &str,
+        pipeline: &PipelineId,
+    ) -> Result<PipelineStatus, AnyError> {
+        let url = format!("{hub}/api/pipelines/{pipeline}/events");
+        match http.get(&url).send().await?.json::<EventsAnswer>().await? {
+            EventsAnswer::Snapshot(answer) => Ok(*answer.snapshot),
+            EventsAnswer::Events(_) => Err(format!("the hub does not know {pipeline}").into()),
+        }
+    }
+
+    /// Reads everything the hub has of a pipeline to which nothing more is reported.
     pub(crate) async fn read(
         http: &reqwest::Client,
         hub: &str,
         pipeline: &PipelineId,
     ) -> Result<Self, AnyError> {
         let url = format!("{hub}/api/pipelines/{pipeline}/events");
-        let shown = match http.get(&url).send().await?.json::<EventsAnswer>().await? {
-            EventsAnswer::Snapshot(answer) => *answer.snapshot,
-            EventsAnswer::Events(_) => return Err(format!("the hub does not know {pipeline}").into()),
-        };
+        let shown = Self::shown(http, hub, pipeline).await?;
         let head = shown.cursor();
         let opening = |limits| {
             let (kind, epoch) = (shown.pipeline_type.clone(), head.epoch.clone());

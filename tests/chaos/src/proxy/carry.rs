@@ -96,6 +96,9 @@ async fn carry_until_cut(
         if now.down.is_some() || now.cuts > cuts || (now.faults.is_none() && gates.borrow().are_broken()) {
             return true;
         }
+        if now.faults.is_none() {
+            next = None;
+        }
         gates.send_if_modified(|gates| std::mem::replace(&mut gates.held, now.stall) != now.stall);
         tokio::select! {
             ended = &mut pumps => return ended.is_err(),

@@ -73,8 +73,6 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
 
     stage.quiet();
     let told = stage.reported(vec![reporter]).await?;
-    // What is held back of progress is due within a tenth of a second; wait until nothing more comes.
-    tokio::time::sleep(Duration::from_millis(500)).await;
     let logs = stage.logs(std::slice::from_ref(&pipeline)).await?;
     let stuck = stage.whole(&clients, &logs).await;
     let mut findings = stage.judge(&clients, &logs, &told);

@@ -20,6 +20,9 @@ const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 /// How long reporters may take to get rid of what they hold.
 const REPORTED_WITHIN: Duration = Duration::from_secs(40);
 
+/// For how long nothing may come before it counts as the end: progress is held back for a tenth of a second at most.
+const STILL: Duration = Duration::from_millis(500);
+
 /// One hub and everything that is known of it.
 pub(crate) struct Stage {
     pub(crate) run: Arc<Run>,
@@ -70,8 +73,24 @@ impl Stage {
         Ok(told)
     }
 
-    /// What the hub has of each of these pipelines.
+    /// What the hub has of each of these pipelines, once the progress that it held back has come too.
     pub(crate) async fn logs(&self, pipelines: &[PipelineId]) -> Result<Vec<Log>, AnyError> {
+        let deadline = Instant::now() + WHOLE_WITHIN;
+        let mut before = Vec::new();
+        loop {
+            let mut heads = Vec::new();
+            for pipeline in pipelines {
+                heads.push(Log::shown(&self.http, &self.hub.url(), pipeline).await?.cursor());
+            }
+            if heads == before {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err("events still come although nobody reports any more".into());
+            }
+            before = heads;
+            tokio::time::sleep(STILL).await;
+        }
         let mut logs = Vec::new();
         for pipeline in pipelines {
             logs.push(Log::read(&self.http, &self.hub.url(), pipeline).await?);

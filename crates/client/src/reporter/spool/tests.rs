@@ -253,6 +253,21 @@ fn at_its_bound_it_takes_only_what_is_forced_until_something_is_settled() {
 }
 
 #[test]
+fn a_segment_that_was_begun_and_never_written_is_read_from_its_start() {
+    let dir = TempDir::new().unwrap();
+    let mut spool = open(dir.path()).unwrap();
+    for number in 0..2 {
+        spool.append(&numbered(number, 70_000), false).unwrap();
+    }
+    spool.replace_segment();
+    drop(spool);
+    let mut spool = open(dir.path()).unwrap();
+    assert_eq!(spool.read(usize::MAX, usize::MAX).unwrap().len(), 2);
+    spool.append(&numbered(2, 1), false).unwrap();
+    assert_eq!(json(&spool.read(usize::MAX, usize::MAX).unwrap()), json(&[numbered(2, 1)]));
+}
+
+#[test]
 fn a_full_disk_is_told_nothing_is_half_done_and_it_goes_on_by_itself() {
     let dir = TempDir::new().unwrap();
     let mut spool = open(dir.path()).unwrap();
