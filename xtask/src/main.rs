@@ -45,6 +45,14 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Random inputs for what faces the network, on nightly. What it finds is left in fuzz/artifacts.
+    Fuzz {
+        /// For how long each target runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Only this one.
+        target: Option<String>,
+    },
     /// Kills hubs and breaks connections, and checks that every event that must arrive does; see docs/guides/chaos.md.
     /// Options go to the harness: --minutes, --seed, --only, --store, --short, and others that it lists with --help.
     Chaos {
@@ -54,14 +62,6 @@ enum Task {
         /// For the harness.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
-    },
-    /// Random inputs for what faces the network, on nightly. What it finds is left in fuzz/artifacts.
-    Fuzz {
-        /// For how long each target runs.
-        #[arg(long, default_value_t = 60)]
-        seconds: u32,
-        /// Only this one.
-        target: Option<String>,
     },
     /// Line coverage of each crate by its Rust tests; fails where it is too low.
     Coverage,
@@ -75,8 +75,8 @@ fn main() -> ExitCode {
         Task::Check => check::run(&root),
         Task::Test { full } => test::run(&root, full),
         Task::Bench { options } => bench::run(&root, &options),
-        Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
         Task::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
+        Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
         Task::Coverage => coverage::run(&root),
     };
     match result {

@@ -12,6 +12,11 @@ use crate::workspace::{apt_install, cargo, output, target_dir};
 const NODE: u32 = 20;
 const CHROMIUM: &str = "/usr/bin/chromium";
 
+/// The tests of the hub that run on each of its stores; the others bring their own, or have none.
+const ON_EVERY_STORE: &[&str] = &[
+    "authoriser", "close", "conflation", "http", "ingest", "invariants", "leases", "reference", "refusals", "resume", "socket",
+];
+
 // A browser suite is a member of the npm workspace in tests/browser with a script `test:browser`; it finds the program
 // in RAGPULSE_BIN and the browser in CHROMIUM_BIN.
 
@@ -30,6 +35,11 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
         "cargo test",
         cargo(root).args(["test", "--workspace", "--all-features", "--locked", "--quiet"]),
     )?;
+    // What a hub promises holds on every store.
+    let mut on_sqlite = cargo(root);
+    on_sqlite.args(["test", "-p", "ragpulse-server", "--all-features", "--locked", "--quiet"]);
+    ON_EVERY_STORE.iter().for_each(|name| drop(on_sqlite.args(["--test", name])));
+    steps.command("cargo test, on SQLite", on_sqlite.env("RAGPULSE_TEST_STORE", "sqlite"))?;
     let build = ["build", "-p", "ragpulse-cli", "--bin", "ragpulse", "--locked", "--quiet"];
     steps.command("build ragpulse", cargo(root).args(build))?;
     let binary = binary(root)?;

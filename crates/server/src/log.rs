@@ -118,12 +118,41 @@ pub struct HistoryPage {
 /// A pipeline as a log knows it, for a hub that starts.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// The state, with all files that the log lists.
+    /// The state as subscribers have it: it lists what a fold of all events with the usual limits lists, and no other
+    /// files, or those who come after a start would see what those who stayed do not.
     pub state: PipelineStatus,
     /// The first `seq` that can still be read; one more than the end where nothing can.
     pub first: u64,
-    /// Who works on the open files, where a reporter gave its id.
-    pub owners: HashMap<String, ReporterId>,
+    /// All open files, also those that the state does not list.
+    pub open: Vec<OpenFile>,
+}
+
+/// A file that waits or is being processed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFile {
+    /// What identifies it.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is being processed.
+    pub processing: bool,
+    /// The reporter that works on it, where it gave its id.
+    pub owner: Option<ReporterId>,
+}
+
+impl OpenFile {
+    /// The open files of a state, with their owners.
+    fn all(state: &PipelineStatus, owners: &HashMap<String, ReporterId>) -> Vec<Self> {
+        let of = |which| {
+            state.files.in_state(which).map(move |file| Self {
+                id: file.id.clone(),
+                name: file.name.clone(),
+                processing: which == FileState::Processing,
+                owner: owners.get(&file.id).cloned(),
+            })
+        };
+        of(FileState::Queued).chain(of(FileState::Processing)).collect()
+    }
 }
 
 /// What the tail brings, in the order of each pipeline's sequence.

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ragpulse_protocol::{Cursor, FileState, Timestamp};
+use ragpulse_protocol::{Cursor, FileState, PipelineStatus, Timestamp};
 use ragpulse_server::clock::ManualClock;
 use ragpulse_server::log::sqlite::{Durability, SqliteOptions, StoreError};
-use ragpulse_server::log::{EventLog, HistoryQuery, LogErrorKind, Page, SqliteLog, Stored};
+use ragpulse_server::log::{EventLog, FilesQuery, HistoryQuery, LogErrorKind, Page, SqliteLog, Stored};
 use tempfile::TempDir;
 
 use self::records::*;
@@ -97,9 +97,10 @@ async fn what_was_appended_survives_the_death_of_the_process() {
     let after = only(&again).await;
     assert_eq!(after.state, before.state, "the epoch too");
     assert_eq!((after.first, after.state.seq), (1, 7));
-    let owners: Vec<_> = after.owners.iter().map(|(file, owner)| (file.as_str(), owner.as_str())).collect();
-    assert_eq!(owners.len(), 2, "of the open files that a reporter named itself for: {owners:?}");
-    assert!(owners.contains(&("a", "r")) && owners.contains(&("b", "r")));
+    let mut owned: Vec<_> =
+        after.open.iter().filter(|file| file.owner.is_some()).map(|file| &*file.id).collect();
+    owned.sort_unstable();
+    assert_eq!((owned, after.open.len()), (vec!["a", "b"], 3), "by the reporters that named themselves");
     assert_eq!(again.seen(&id("p"), &["known", "held", "new"]).await.unwrap(), [true, true, false]);
     let cursor = Cursor { epoch: after.state.epoch.clone(), seq: 0 };
     let Page::Records(records) = again.read(&id("p"), &cursor, 100).await.unwrap() else {
@@ -135,6 +136,52 @@ async fn a_start_does_not_need_the_whole_history() {
     drop(again);
     // Also of one that was closed in order.
     assert_eq!(only(&SqliteLog::open(options).unwrap()).await.state, before.state);
+}
+
+#[tokio::test]
+async fn a_start_shows_what_those_who_stayed_have() {
+    let place = Place::new();
+    let log = place.open("a.db");
+    let mut session = first_state(&log).await;
+    let step = async |name: &str, file: &str| {
+        append(&log, "p", &[(name, file)]).await;
+    };
+    // More files end than a state lists; some go, and one that is no longer listed comes back.
+    for number in 0..260 {
+        step("file:processing", &format!("f{number}")).await;
+        step("file:completed", &format!("f{number}")).await;
+    }
+    for number in 230..260 {
+        step("file:deleted", &format!("f{number}")).await;
+    }
+    step("file:queued", "f0").await;
+    let cursor = Cursor { epoch: session.epoch.clone(), seq: session.seq };
+    let Page::Records(records) = log.read(&id("p"), &cursor, 10_000).await.unwrap() else {
+        panic!("no records")
+    };
+    for record in &records {
+        ragpulse_protocol::apply(&mut session, &record.event);
+    }
+    assert_eq!(session.files.len(), 171);
+    assert_eq!(only(&log).await.state, session);
+    place.crash("a.db", "b.db");
+    let again = place.open("b.db");
+    assert_eq!(only(&again).await.state, session);
+    let query = FilesQuery { limit: 1_000, ..FilesQuery::default() };
+    assert_eq!(
+        again.files(&id("p"), query).await.unwrap().unwrap().files.len(),
+        230,
+        "people find all of them"
+    );
+    again.close().await;
+    drop(again);
+    assert_eq!(only(&place.open("b.db")).await.state, session, "also where it was written down");
+}
+
+/// The state after the first event, as a subscriber has it.
+async fn first_state(log: &SqliteLog) -> PipelineStatus {
+    append(log, "p", &[("pipeline:online", "")]).await;
+    only(log).await.state
 }
 
 #[tokio::test]

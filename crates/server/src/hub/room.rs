@@ -132,7 +132,7 @@ impl Room {
         self.heard.store(state.last_activity.as_millis(), Ordering::Relaxed);
         let mut inner = self.inner.lock();
         self.head.send_replace(state.seq);
-        inner.state = Some(state.limited_to(Limits::default()));
+        inner.state = Some(state);
         records.into_iter().for_each(|record| inner.ring.push(record));
         inner.snapshots.forget();
     }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use ragpulse_protocol::http::FilesPage;
+use ragpulse_protocol::status::Limits;
 use ragpulse_protocol::{Cursor, PipelineId, PipelineStatus, Timestamp, apply};
 use tokio::sync::mpsc;
 
 use super::place::{file_limits, opening, place, trial};
 use super::{
-    Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, Page, Record, Stored,
-    TailItem, files,
+    Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, OpenFile, Page,
+    Record, Stored, TailItem, files,
 };
 use crate::config::HubLimits;
 
@@ -226,9 +227,10 @@ impl EventLog for MemoryLog {
             .iter()
             .map(|pipeline| {
                 let pipeline = pipeline.lock();
-                // A log that lives as long as its hub has no owners to give back.
-                let owners = HashMap::new();
-                Stored { state: pipeline.state.clone(), first: pipeline.first(), owners }
+                // A log that lives as long as its hub has no owners to give back, and nobody who stayed.
+                let open = OpenFile::all(&pipeline.state, &HashMap::new());
+                let state = pipeline.state.clone().limited_to(Limits::default());
+                Stored { state, first: pipeline.first(), open }
             })
             .collect())
     }

@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ragpulse_protocol::{
-    Code, Epoch, FileState, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp,
-};
+use ragpulse_protocol::{Code, Epoch, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp};
 use serde_json::json;
 
 use crate::config::{Config, HubLimits};
@@ -69,13 +67,12 @@ pub(crate) fn restore(stored: &Stored, config: &Config, now: Timestamp) -> Desk 
     desk.lease_seconds = state.lease_seconds;
     desk.last = Some((state.epoch.clone(), state.seq));
     let lease = state.lease_seconds.unwrap_or(config.lease_seconds);
-    for file in state.files.iter().filter(|file| file.state.is_open()) {
-        let reporter = stored.owners.get(&file.id).cloned();
-        let processing = file.state == FileState::Processing;
+    for file in &stored.open {
         if desk.online {
-            desk.leases.hear(reporter.as_ref(), None, lease, usize::MAX, now);
+            desk.leases.hear(file.owner.as_ref(), None, lease, usize::MAX, now);
         }
-        desk.open.insert(file.id.clone(), OpenFile { name: file.name.clone(), reporter, processing });
+        let (name, reporter) = (file.name.clone(), file.owner.clone());
+        desk.open.insert(file.id.clone(), OpenFile { name, reporter, processing: file.processing });
     }
     if desk.online && desk.leases.count() == 0 {
         desk.leases.hear(None, None, lease, usize::MAX, now);

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use ragpulse_protocol::{Cursor, FileState, PipelineId, PipelineStatus, ReporterId, apply};
+use ragpulse_protocol::{Cursor, PipelineId, PipelineStatus, ReporterId, apply};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::super::{Extent, LogError, LogErrorKind, Record, Stored};
+use super::super::{Extent, LogError, LogErrorKind, OpenFile, Record, Stored};
 
 /// How many reads run at once; others wait.
 const READERS: usize = 4;
@@ -34,7 +34,10 @@ pub(super) struct Known {
 
 #[derive(Debug)]
 pub(super) struct Inner {
+    /// The state with all files that the log lists.
     pub(super) state: PipelineStatus,
+    /// The state as subscribers have it, for a hub that starts.
+    pub(super) shown: PipelineStatus,
     /// The first `seq` that is kept; one more than the end when none is.
     pub(super) first: u64,
     /// The first `seq` of the present epoch.
@@ -55,6 +58,7 @@ impl Inner {
     pub(super) fn apply(&mut self, record: &Record) {
         // Anomalies are told by the room that subscribers look into.
         let _ = apply(&mut self.state, &record.event);
+        let _ = apply(&mut self.shown, &record.event);
         if let Some(file) = record.event.file() {
             let open = self.state.files.get(&file.id).is_some_and(|file| file.state.is_open());
             match (&record.reporter, open) {
@@ -99,12 +103,11 @@ impl Known {
 
     pub(super) fn stored(&self) -> Stored {
         let inner = self.inner.lock();
-        let open = |state: FileState| inner.state.files.in_state(state).map(|file| &file.id);
-        let owners = open(FileState::Queued)
-            .chain(open(FileState::Processing))
-            .filter_map(|id| Some((id.clone(), inner.owners.get(id)?.clone())))
-            .collect();
-        Stored { state: inner.state.clone(), first: inner.first.max(inner.epoch_begins), owners }
+        Stored {
+            state: inner.shown.clone(),
+            first: inner.first.max(inner.epoch_begins),
+            open: OpenFile::all(&inner.state, &inner.owners),
+        }
     }
 }
 

@@ -205,6 +205,7 @@ fn load(
         if new_epochs {
             // The places go on: what was seen and lost was of the epoch before, so the numbers cannot meet.
             inner.state.epoch = new_epoch();
+            inner.shown.epoch = inner.state.epoch.clone();
             inner.epoch_begins = inner.state.seq + 1;
             write_state(connection, key, &mut inner)?;
         }
@@ -223,7 +224,7 @@ fn load_one(
     let bad = |error: serde_json::Error| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
     };
-    let mut state: PipelineStatus = serde_json::from_str(state).map_err(bad)?;
+    let shown: PipelineStatus = serde_json::from_str(state).map_err(bad)?;
     let mut owners = HashMap::new();
     let mut files = connection.prepare_cached("SELECT id, owner, file FROM files WHERE pipeline = ?1")?;
     let mut rows = files.query([key])?;
@@ -234,9 +235,9 @@ fn load_one(
         }
         listed.push(serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(bad)?);
     }
+    let mut state = shown.excerpt([]);
     state.files = listed.into_iter().collect();
-    let mut state = state.limited_to(file_limits(&options.limits));
-    state.reason = None;
+    let state = state.limited_to(file_limits(&options.limits));
 
     let range = params![place(key, 0), place(key + 1, 0)];
     let first: Option<i64> = connection.query_row(
@@ -261,6 +262,7 @@ fn load_one(
     let mut inner = Inner {
         last_at: last_at.unwrap_or(state.last_activity.as_millis()),
         state,
+        shown,
         first: 0,
         epoch_begins,
         ids: ids.0.map_or(next_id, number)..next_id,
@@ -283,7 +285,7 @@ fn load_one(
 /// Writes down the state of a pipeline as it is, within the caller's transaction.
 pub(super) fn write_state(connection: &Connection, key: i64, inner: &mut Inner) -> rusqlite::Result<()> {
     let bad = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
-    let state = serde_json::to_string(&inner.state.excerpt([])).map_err(bad)?;
+    let state = serde_json::to_string(&inner.shown).map_err(bad)?;
     connection
         .prepare_cached("UPDATE pipelines SET epoch_begins = ?2, state = ?3 WHERE key = ?1")?
         .execute(params![key, inner.epoch_begins, state])?;

@@ -36,9 +36,9 @@ const MIGRATIONS: &[&str] = &["
         key INTEGER PRIMARY KEY AUTOINCREMENT,
         pipeline_id TEXT NOT NULL UNIQUE,
         epoch_begins INTEGER NOT NULL, -- the first seq of the present epoch
-        state TEXT NOT NULL            -- a state at or before the end, without its files
+        state TEXT NOT NULL            -- a state at or before the end, as subscribers have it
     );
-    CREATE TABLE files (               -- the files of those states
+    CREATE TABLE files (               -- all files at that moment
         pipeline INTEGER NOT NULL,
         id TEXT NOT NULL,
         open INTEGER NOT NULL,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
+use ragpulse_protocol::status::Limits;
 use ragpulse_protocol::{PipelineId, ReporterId};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -439,7 +440,8 @@ fn create(
 ) -> Result<Arc<Known>, LogError> {
     let first = batches.first().ok_or_else(|| LogError::written("there is no batch"))?;
     let state = opening(pipeline, &first.pipeline_type, first.received_at, file_limits(limits));
-    let text = serde_json::to_string(&state).map_err(LogError::written)?;
+    let shown = state.clone().limited_to(Limits::default());
+    let text = serde_json::to_string(&shown).map_err(LogError::written)?;
     transaction
         .prepare_cached("INSERT INTO pipelines (pipeline_id, epoch_begins, state) VALUES (?1, 1, ?2)")
         .and_then(|mut insert| insert.execute(params![pipeline.as_str(), text]))
@@ -451,6 +453,7 @@ fn create(
     let inner = Inner {
         last_at: 0,
         state,
+        shown,
         first: 1,
         epoch_begins: 1,
         ids: 1..1,
