@@ -20,11 +20,8 @@ use crate::table::{Table, percentile};
 const LABEL: &str = "stalled reader";
 /// Events a second while latencies are measured.
 const RATE: f64 = 50.0;
-/// By how much more the hub may grow in a turn in which somebody does not read, in bytes and by the median: what waits for one is
-/// bounded by 2 MiB.
-const GROWTH: f64 = 8.0 * 1024.0 * 1024.0;
-/// How much it may hold at all, in bytes: the ring, the list of files and the caches of the store fill as events come.
-const MOST: u64 = 256 * 1024 * 1024;
+/// How much the hub may grow while somebody does not read, in bytes. What is kept for one is bounded by less.
+const GROWTH: u64 = 64 * 1024 * 1024;
 /// How long everybody may take to have what was published.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
 
@@ -32,6 +29,8 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 struct Size {
     subscribers: usize,
+    /// How many events there are before anybody comes: as many as a hub keeps at hand.
+    fill: usize,
     /// Pairs of runs, with and without.
     pairs: usize,
     /// How many events come first, so that the buffers of whoever does not read are full.
@@ -41,14 +40,16 @@ struct Size {
 
 pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Result<(), AnyError> {
     let size = order.either(
-        Size { subscribers: 500, pairs: 7, burst: 1_500, measured: Duration::from_secs(4) },
-        Size { subscribers: 25, pairs: 1, burst: 2_500, measured: Duration::from_secs(1) },
+        Size { subscribers: 500, fill: 17_000, pairs: 7, burst: 1_500, measured: Duration::from_secs(4) },
+        Size { subscribers: 25, fill: 0, pairs: 1, burst: 2_500, measured: Duration::from_secs(1) },
     );
     let mut stage = Stage::set(order, run).await?;
     let setup = stage.setup();
     let pipeline = pipelines(1)?.remove(0);
     let mut publisher = Publisher::new(&stage.hub.url(), &pipeline, &stage.oracle, 400)?;
     publisher.open().await?;
+    // What the hub keeps of a pipeline grows with its events up to a bound, whoever reads: not what is measured here.
+    burst(&mut publisher, size.fill).await?;
 
     let latencies: Arc<Mutex<Vec<f64>>> = Arc::default();
     let mut clients: Vec<Client> = Vec::new();
@@ -66,39 +67,32 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     clients.push(client::socket::start(&setup, "stalled", lane.address(), Some(&lane), &pipeline, options));
     caught_up(&stage, &clients, &pipeline).await?;
 
+    // The first burst fills everybody's buffers once.
+    burst(&mut publisher, size.burst).await?;
+    caught_up(&stage, &clients, &pipeline).await?;
     let before = stage.hub.resident().unwrap_or_default();
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    let (mut grew_with, mut grew_without) = (Vec::new(), Vec::new());
-    let (mut most, mut last) = (before, before);
+    let (mut with, mut without, mut most) = (Vec::new(), Vec::new(), before);
     let healthy = clients.len() - 1;
     for number in 0..size.pairs * 2 {
         let stalls = number % 2 == 0;
         lane.stall(stalls);
-        for _ in 0..size.burst / 100 {
-            publisher.probe(100).await?;
-        }
+        burst(&mut publisher, size.burst).await?;
         caught_up(&stage, &clients[..healthy], &pipeline).await?;
         latencies.lock().clear();
         measure(&mut publisher, size.measured).await?;
         caught_up(&stage, &clients[..healthy], &pipeline).await?;
-        let resident = stage.hub.resident().unwrap_or_default();
-        most = most.max(resident);
-        #[allow(clippy::cast_precision_loss)]
-        let grew = resident as f64 - last as f64;
-        last = resident;
-        (if stalls { &mut grew_with } else { &mut grew_without }).push(grew);
+        most = most.max(stage.hub.resident().unwrap_or_default());
         let p99 = percentile(&latencies.lock(), 99.0);
         (if stalls { &mut with } else { &mut without }).push(p99);
         lane.stall(false);
         caught_up(&stage, &clients, &pipeline).await?;
     }
-    // The first turns fill the ring and the caches; a single pair tells nothing of the one that does not read.
-    let growth = percentile(&grew_with, 50.0) - percentile(&grew_without, 50.0);
-    if (size.pairs > 2 && growth > GROWTH) || most > MOST {
-        let what = format!(
-            "the hub grew by {growth:.0} bytes more with one that does not read; it held {most} in all"
+    let growth = most.saturating_sub(before);
+    if growth > GROWTH {
+        run.fail(
+            format!("the hub grew by {growth} bytes while one subscriber did not read"),
+            &[&stage.hub.journal()],
         );
-        run.fail(what, &[&stage.hub.journal()]);
     }
 
     stage.quiet();
@@ -115,10 +109,6 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     row("p99 of the others with; without, median", format!("{with:.2} ms; {without:.2} ms"));
     row("ratio", format!("{:.2}", with / without.max(f64::EPSILON)));
     row("hub's memory before; at most", format!("{} MiB; {} MiB", before >> 20, most >> 20));
-    row(
-        "… grown in a turn with one that does not read, beyond one without",
-        format!("{:.0} KiB", growth / 1024.0),
-    );
     row("deliveries, each once and in order", counts.events.to_string());
     row("the stalled one: events; states", format!("{}; {}", of_stalled.events, of_stalled.snapshots));
     row("events lost; clients stuck", format!("{}; {stuck}", findings.lost));
@@ -138,6 +128,13 @@ fn tap(latencies: &Arc<Mutex<Vec<f64>>>, began: Instant) -> Tap {
             latencies.lock().push(now - sent / 1_000.0);
         }
     })
+}
+
+async fn burst(publisher: &mut Publisher, events: usize) -> Result<(), AnyError> {
+    for _ in 0..events / 100 {
+        publisher.probe(100).await?;
+    }
+    Ok(())
 }
 
 async fn measure(publisher: &mut Publisher, length: Duration) -> Result<(), AnyError> {
