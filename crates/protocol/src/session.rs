@@ -7,14 +7,16 @@
 //! | event with `seq` = last + 1 | apply (it is 1) | apply | resync |
 //! | event with `seq` ≤ last | – | ignore | resync |
 //! | event with `seq` > last + 1 | resync | resync | resync |
-//! | snapshot with a reason | replace | replace | replace |
-//! | snapshot without a reason | replace | replace if newer, else ignore | replace |
+//! | snapshot with the reason `ahead` | replace | replace | replace |
+//! | snapshot with another reason, or none | replace | replace if newer, else ignore | replace |
 //! | heartbeat | resync if its `seq` is above 0 | resync if its `seq` is higher, else ignore | ignore |
 //!
-//! An event of another epoch with `seq` 1 applies only where there is no state.
+//! An event of another epoch with `seq` 1 applies only where there is no state. A snapshot that is not newer answers a
+//! question that was asked before the state came by another way; only one that says that the state is ahead of the hub
+//! brings it back.
 
 use crate::macros::closed_enum;
-use crate::status::Limits;
+use crate::status::{Limits, ResetReason};
 use crate::{Anomaly, Cursor, Event, PipelineStatus, ServerMessage, apply};
 
 closed_enum! {
@@ -36,7 +38,7 @@ closed_enum! {
 pub enum Incoming<'a> {
     /// An event of the sequence.
     Event(&'a Cursor),
-    /// A snapshot, and whether it gives a reason.
+    /// A snapshot, and whether it says that the state is ahead of the hub.
     Snapshot(&'a Cursor, bool),
     /// A sign of life that tells the end of the sequence.
     Heartbeat(&'a Cursor),
@@ -59,8 +61,8 @@ pub fn verdict(at: Option<&Cursor>, incoming: Incoming<'_>) -> Verdict {
         Incoming::Event(event) if event.seq <= at.seq => Verdict::Ignore,
         Incoming::Event(event) if event.seq - at.seq == 1 => Verdict::Apply,
         Incoming::Event(_) => Verdict::Resync,
-        Incoming::Snapshot(snapshot, reason) => {
-            if reason || snapshot.epoch != at.epoch || snapshot.seq > at.seq {
+        Incoming::Snapshot(snapshot, ahead) => {
+            if ahead || snapshot.epoch != at.epoch || snapshot.seq > at.seq {
                 Verdict::Replace
             } else {
                 Verdict::Ignore
@@ -129,7 +131,8 @@ impl Session {
         let verdict = match message {
             ServerMessage::Event(event) => verdict(at.as_ref(), Incoming::Event(&event.shared().cursor())),
             ServerMessage::Snapshot(snapshot) => {
-                verdict(at.as_ref(), Incoming::Snapshot(&snapshot.cursor(), snapshot.reason.is_some()))
+                let ahead = snapshot.reason == Some(ResetReason::Ahead);
+                verdict(at.as_ref(), Incoming::Snapshot(&snapshot.cursor(), ahead))
             }
             ServerMessage::Heartbeat(heartbeat) => {
                 verdict(at.as_ref(), Incoming::Heartbeat(&heartbeat.cursor()))

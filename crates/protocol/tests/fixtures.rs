@@ -133,8 +133,10 @@ fn cell(at: Option<&Cursor>, message: &Message) -> Option<String> {
     Some(match message.event.as_str() {
         "heartbeat" => format!("rule:heartbeat/{}", within("higher", "equal", "lower")),
         "pipeline:status" => {
-            let kind = if message.data.get("reason").is_some() { "reason" } else { "plain" };
-            format!("rule:snapshot/{kind}/{}", within("newer", "stale", "stale"))
+            let reason = message.data.get("reason").and_then(|reason| reason.as_str());
+            let kind = if reason.is_some() { "reason" } else { "plain" };
+            let stale = if reason == Some("ahead") { "ahead" } else { "stale" };
+            format!("rule:snapshot/{kind}/{}", within("newer", stale, stale))
         }
         _ if seq <= last => format!("rule:event/old/{column}"),
         _ if seq == last + 1 => format!("rule:event/next/{column}"),
@@ -154,7 +156,8 @@ const TABLE: &[(&str, Verdict)] = &[
     ("rule:event/gap/other", Verdict::Resync),
     ("rule:snapshot/reason/none", Verdict::Replace),
     ("rule:snapshot/reason/newer", Verdict::Replace),
-    ("rule:snapshot/reason/stale", Verdict::Replace),
+    ("rule:snapshot/reason/ahead", Verdict::Replace),
+    ("rule:snapshot/reason/stale", Verdict::Ignore),
     ("rule:snapshot/reason/other", Verdict::Replace),
     ("rule:snapshot/plain/none", Verdict::Replace),
     ("rule:snapshot/plain/newer", Verdict::Replace),

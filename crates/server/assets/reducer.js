@@ -442,8 +442,9 @@ export function verdict(at, { event, data }) {
       // No state is a state at 0 of any epoch.
       return (!at || data.epoch === at.epoch) && data.seq > (at ? at.seq : 0) ? "resync" : "ignore";
     case "pipeline:status": {
+      // One that is not newer answers a question asked before the state came by another way.
       const stale = at && data.epoch === at.epoch && data.seq <= at.seq;
-      return stale && (data.reason === undefined || data.reason === null) ? "ignore" : "replace";
+      return stale && data.reason !== "ahead" ? "ignore" : "replace";
     }
     default:
       if (!at) return data.seq === 1 ? "apply" : "resync";
