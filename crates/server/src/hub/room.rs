@@ -13,7 +13,7 @@ use ragpulse_protocol::message::Heartbeat;
 use ragpulse_protocol::parts::Alive;
 use ragpulse_protocol::status::{Limits, ResetReason};
 use ragpulse_protocol::{
-    Cursor, Epoch, Liveness, Object, PipelineId, PipelineStatus, PipelineType, Timestamp, apply,
+    Cursor, Epoch, Event, Liveness, Object, PipelineId, PipelineStatus, PipelineType, Timestamp, apply,
 };
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
@@ -49,6 +49,8 @@ struct RoomInner {
     followers: HashMap<u64, Follower>,
     snapshots: SnapshotCache,
     generation: u64,
+    /// This life has had its last event: that the pipeline was removed.
+    removed: bool,
     /// The last event of the life before this one: that the pipeline was removed.
     farewell: Option<Arc<Record>>,
 }
@@ -85,6 +87,7 @@ impl Room {
                 followers: HashMap::new(),
                 snapshots: SnapshotCache::default(),
                 generation: 0,
+                removed: false,
                 farewell: None,
             }),
             head: watch::Sender::new(0),
@@ -163,6 +166,7 @@ impl Room {
             )
         });
         applied.anomalies = apply(state, &record.event).len() as u64;
+        inner.removed = matches!(record.event, Event::PipelineRemoved(_));
         inner.snapshots.forget();
         inner.ring.push(record.clone());
 
@@ -195,6 +199,7 @@ impl Room {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         inner.state = None;
+        inner.removed = false;
         inner.farewell = inner.ring.last().cloned();
         inner.ring.clear();
         inner.snapshots.forget();

@@ -133,7 +133,9 @@ impl Room {
         let mut question = None;
         let mut answer =
             SubscribedPipeline { pipeline_id: self.id.clone(), recovered: false, replayed: 0, reason: None };
-        match plan_join(inner.state.as_ref(), &inner.ring, cursor, &self.budget) {
+        // One whose last event was applied is gone, though the log has yet to say so.
+        let state = inner.state.as_ref().filter(|_| !inner.removed);
+        match plan_join(state, &inner.ring, cursor, &self.budget) {
             Plan::Hold => {
                 // What is in its buffer may be of a life of which it has yet to hear the end.
                 follower.owed = earlier.and_then(|earlier| earlier.owed);

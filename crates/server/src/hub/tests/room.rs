@@ -115,6 +115,21 @@ fn an_id_is_held_until_its_pipeline_exists() {
 }
 
 #[test]
+fn who_joins_while_a_pipeline_goes_gets_nothing_of_it() {
+    let room = room(8, 8);
+    append(&room, "a", 3);
+    room.apply(placed("a", 4, "pipeline:removed", &json!({})), now());
+    let (fresh, back) = (Fake::new(1, 10), Fake::new(2, 10));
+    assert!(!room.join(fresh.clone(), true, None, now()).paused);
+    let join = room.join(back.clone(), true, cursor("a", 2).as_ref(), now());
+    assert_eq!(join.answer.reason, Some(ResetReason::UnknownPipeline));
+    room.forget();
+    append(&room, "b", 2);
+    assert_eq!(fresh.heard(), ["1", "2"]);
+    assert_eq!(back.heard(), ["1", "2"]);
+}
+
+#[test]
 fn a_full_buffer_pauses_and_the_ring_continues_it() {
     let room = room(64, 64);
     append(&room, "a", 1);
