@@ -503,6 +503,11 @@ async fn a_store_belongs_to_one_hub_and_to_no_later_version() {
     let refusal = place.refusal("a.db");
     assert!(matches!(refusal, StoreError::InUse { .. }));
     assert!(refusal.to_string().contains(&format!("process {}", std::process::id())), "{refusal}");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(place.path("a.db"), place.path("link.db")).unwrap();
+        assert!(matches!(place.refusal("link.db"), StoreError::InUse { .. }), "by whatever name");
+    }
     log.close().await;
     assert!(log.append(&id("p"), vec![batch(vec![record("pipeline:online", "", None)], 1)]).await.is_err());
     // It is given back when it is closed, though the handle lives on.

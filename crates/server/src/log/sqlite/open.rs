@@ -123,7 +123,8 @@ fn look_at(path: &Path) -> Result<bool, StoreError> {
 
 /// Takes the store for this process; the system gives it back when the process ends, however it ends.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
+    // Beside the file itself, by whatever link it was named.
+    let mut name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(".lock");
     let lock = PathBuf::from(name);
     let unopened = |error: std::io::Error| StoreError::Unopened {
