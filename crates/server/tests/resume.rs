@@ -169,6 +169,23 @@ async fn leaving_while_the_log_is_asked_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_pipeline_asked_for_by_id_and_by_type_is_answered_once() {
+    let hub = TestHub::configured(small_ring).await;
+    hub.publish("p", json!([online()])).await;
+    hub.publish("q", json!([online()])).await;
+    work(&hub, 0, 50).await;
+    let (epoch, _) = hub.cursor("p").await;
+    let kind = hub.state("p").await["pipeline_type"].clone();
+    let cursors = json!({ "p": { "epoch": epoch, "seq": 1 } });
+    let mut socket = Socket::connect(hub.address, "/").await;
+    let ask = json!({ "pipeline_id": "p", "pipeline_type": kind, "cursors": cursors });
+    let answer = socket.ask("subscribe", ask).await;
+    let told = answer["pipelines"].as_array().unwrap();
+    let told: Vec<_> = told.iter().map(|one| (&one["pipeline_id"], &one["replayed"])).collect();
+    assert_eq!(told, [(&json!("p"), &json!(50)), (&json!("q"), &json!(0))]);
+}
+
+#[tokio::test]
 async fn a_store_that_may_have_lost_its_end_begins_new_epochs() {
     use ragpulse_server::log::{EventLog, SqliteLog, sqlite::SqliteOptions};
     let directory = tempfile::tempdir().unwrap();
