@@ -431,6 +431,20 @@ async fn what_is_forgotten_leaves_no_rows() {
 }
 
 #[tokio::test]
+async fn files_of_a_pipeline_that_was_removed_do_not_come_back() {
+    let place = Place::new();
+    let log = place.open("a.db");
+    some_work(&log).await;
+    log.close().await;
+    let log = place.open("a.db");
+    // The hub dies, or the disk is full, before the pipeline is forgotten too.
+    append(&log, "p", &[("pipeline:removed", "")]).await;
+    log.close().await;
+    let after = only(&place.open("a.db")).await;
+    assert_eq!((after.state.status.as_str(), after.open.len()), ("removed", 0));
+}
+
+#[tokio::test]
 async fn what_is_not_a_store_is_left_as_it_is() {
     let place = Place::new();
     let text = place.path("notes.txt");

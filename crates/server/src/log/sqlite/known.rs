@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use ragpulse_protocol::{Cursor, PipelineId, PipelineStatus, ReporterId, apply};
+use ragpulse_protocol::{Cursor, Event, PipelineId, PipelineStatus, ReporterId, apply};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -56,6 +56,11 @@ pub(super) struct Inner {
 impl Inner {
     /// Applies a record that is in the store.
     pub(super) fn apply(&mut self, record: &Record) {
+        if matches!(record.event, Event::PipelineRemoved(_)) {
+            // All its files go with it.
+            self.changed.extend(self.state.files.iter().map(|file| file.id.clone()));
+            self.owners.clear();
+        }
         // Anomalies are told by the room that subscribers look into.
         let _ = apply(&mut self.state, &record.event);
         let _ = apply(&mut self.shown, &record.event);
