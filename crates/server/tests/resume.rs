@@ -3,8 +3,18 @@
 
 mod support;
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ragpulse_protocol::http::FilesPage;
 use ragpulse_protocol::status::ResetReason;
+use ragpulse_protocol::{Cursor, PipelineId};
 use ragpulse_server::Config;
+use ragpulse_server::log::{
+    Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, Page, Stored,
+    TailItem,
+};
 use serde_json::{Value, json};
 
 use support::follow::Follower;
@@ -159,6 +169,23 @@ async fn leaving_while_the_log_is_asked_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_pipeline_asked_for_by_id_and_by_type_is_answered_once() {
+    let hub = TestHub::configured(small_ring).await;
+    hub.publish("p", json!([online()])).await;
+    hub.publish("q", json!([online()])).await;
+    work(&hub, 0, 50).await;
+    let (epoch, _) = hub.cursor("p").await;
+    let kind = hub.state("p").await["pipeline_type"].clone();
+    let cursors = json!({ "p": { "epoch": epoch, "seq": 1 } });
+    let mut socket = Socket::connect(hub.address, "/").await;
+    let ask = json!({ "pipeline_id": "p", "pipeline_type": kind, "cursors": cursors });
+    let answer = socket.ask("subscribe", ask).await;
+    let told = answer["pipelines"].as_array().unwrap();
+    let told: Vec<_> = told.iter().map(|one| (&one["pipeline_id"], &one["replayed"])).collect();
+    assert_eq!(told, [(&json!("p"), &json!(50)), (&json!("q"), &json!(0))]);
+}
+
+#[tokio::test]
 async fn a_store_that_may_have_lost_its_end_begins_new_epochs() {
     use ragpulse_server::log::{EventLog, SqliteLog, sqlite::SqliteOptions};
     let directory = tempfile::tempdir().unwrap();
@@ -195,4 +222,75 @@ async fn a_store_that_may_have_lost_its_end_begins_new_epochs() {
     follower.read(&mut socket, 25).await;
     assert_eq!(follower.snapshots, [None, Some(ResetReason::EpochChanged)]);
     follower.agrees(&hub);
+}
+
+/// A log that trims what it is asked for in the middle of a start: at its second read.
+struct Trimming {
+    log: Arc<dyn EventLog>,
+    reads: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl EventLog for Trimming {
+    async fn seen(&self, pipeline: &PipelineId, ids: &[&str]) -> Result<Vec<bool>, LogError> {
+        self.log.seen(pipeline, ids).await
+    }
+    async fn append(&self, pipeline: &PipelineId, batches: Vec<Batch>) -> Result<Vec<Appended>, LogError> {
+        self.log.append(pipeline, batches).await
+    }
+    async fn read(&self, pipeline: &PipelineId, after: &Cursor, limit: usize) -> Result<Page, LogError> {
+        if self.reads.fetch_add(1, Ordering::SeqCst) == 1 {
+            return Ok(Page::Trimmed);
+        }
+        self.log.read(pipeline, after, limit).await
+    }
+    async fn extent(&self, pipeline: &PipelineId, after: &Cursor, last: u64) -> Result<Extent, LogError> {
+        self.log.extent(pipeline, after, last).await
+    }
+    async fn files(&self, pipeline: &PipelineId, query: FilesQuery) -> Result<Option<FilesPage>, LogError> {
+        self.log.files(pipeline, query).await
+    }
+    async fn history(&self, id: &PipelineId, query: HistoryQuery) -> Result<Option<HistoryPage>, LogError> {
+        self.log.history(id, query).await
+    }
+    async fn load(&self) -> Result<Vec<Stored>, LogError> {
+        self.log.load().await
+    }
+    async fn forget(&self, pipeline: &PipelineId) -> Result<(), LogError> {
+        self.log.forget(pipeline).await
+    }
+    fn take_tail(&self) -> Option<tokio::sync::mpsc::Receiver<TailItem>> {
+        self.log.take_tail()
+    }
+    async fn close(&self) {
+        self.log.close().await;
+    }
+}
+
+fn store(path: &Path) -> Arc<dyn EventLog> {
+    support::sqlite(path, &Config::default().limits, ragpulse_server::clock::SystemClock::default())
+}
+
+#[tokio::test]
+async fn what_is_trimmed_while_a_hub_starts_makes_no_hole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let hub = TestHub::on_log(store(&path)).await;
+    hub.publish("p", json!([online()])).await;
+    for batch in 0..3 {
+        work(&hub, batch * 2_000, 2_000).await;
+    }
+    hub.stop().await;
+    let hub = TestHub::on_log(Arc::new(Trimming { log: store(&path), reads: AtomicUsize::new(0) })).await;
+    work(&hub, 6_000, 10).await;
+    let (epoch, end) = hub.cursor("p").await;
+    let mut seq = 0;
+    while seq < end {
+        let page = hub.events("p", &epoch, seq).await;
+        for event in page["events"].as_array().unwrap() {
+            seq += 1;
+            assert_eq!(event["data"]["seq"], seq);
+        }
+    }
+    hub.stop().await;
 }

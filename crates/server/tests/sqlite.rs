@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ragpulse_protocol::{Cursor, FileState, PipelineStatus, Timestamp};
-use ragpulse_server::clock::ManualClock;
+use ragpulse_server::clock::{Clock, ManualClock};
 use ragpulse_server::log::sqlite::{Durability, SqliteOptions, StoreError};
 use ragpulse_server::log::{EventLog, FilesQuery, HistoryQuery, LogErrorKind, Page, SqliteLog, Stored};
 use tempfile::TempDir;
@@ -243,6 +243,111 @@ async fn only_a_lost_end_makes_a_new_epoch() {
 }
 
 #[tokio::test]
+async fn that_a_store_was_opened_is_on_the_disk_before_it_takes_anything() {
+    let place = Place::new();
+    let log = place.open("a.db");
+    some_work(&log).await;
+    let before = only(&log).await.state;
+    log.close().await;
+    let log = place.open("a.db");
+    append(&log, "p", &[("file:completed", "a")]).await;
+    // The power is lost, and with it all that the disk was not waited for: nothing of the write-ahead log is left.
+    std::fs::copy(place.path("a.db"), place.path("b.db")).unwrap();
+    let mut options = place.options("b.db");
+    options.boot = Some("another".to_owned());
+    let after = only(&SqliteLog::open(options).unwrap()).await.state;
+    assert_eq!(after.seq, before.seq, "the last event is lost");
+    assert_ne!(after.epoch, before.epoch, "so another may not have its place in the same epoch");
+}
+
+#[tokio::test]
+async fn who_worked_on_a_file_last_answers_for_it_after_a_start() {
+    let place = Place::new();
+    let log = place.open("a.db");
+    append(&log, "p", &[("pipeline:online", ""), ("file:processing", "a"), ("file:processing", "b")]).await;
+    // Somebody without a name takes it over.
+    log.append(&id("p"), vec![batch(vec![record("file:processing", "a", None)], 2_000)]).await.unwrap();
+    place.crash("a.db", "b.db");
+    let mut open = only(&place.open("b.db")).await.open;
+    open.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let owners: Vec<_> = open.iter().map(|file| file.owner.is_some()).collect();
+    assert_eq!(owners, [false, true]);
+}
+
+#[tokio::test]
+async fn look_ups_and_trims_at_once_do_not_fail() {
+    let place = Place::new();
+    let mut options = place.options("a.db");
+    options.retention.age = Duration::from_secs(1);
+    let log = Arc::new(SqliteLog::open(options).unwrap());
+    let appending = tokio::spawn({
+        let (log, clock) = (log.clone(), place.clock.clone());
+        async move {
+            for _ in 0..300 {
+                clock.advance_millis(100);
+                let at = clock.now().as_millis();
+                let records = (0..20).map(|_| record("file:queued", "a", None)).collect();
+                log.append(&id("p"), vec![batch(records, at)]).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    });
+    while !appending.is_finished() {
+        tokio::task::yield_now().await;
+        let now = place.clock.now().as_millis();
+        let since = Some(Timestamp::from_millis(now - 950));
+        let query = HistoryQuery { since, limit: 10, ..HistoryQuery::default() };
+        if let Some(page) = log.history(&id("p"), query).await.unwrap() {
+            assert!(page.records.windows(2).all(|two| two[0].seq + 1 == two[1].seq));
+        }
+    }
+    appending.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_place_beyond_all_places_is_after_them() {
+    let place = Place::new();
+    let log = place.open("a.db");
+    some_work(&log).await;
+    let epoch = only(&log).await.state.epoch;
+    for beyond in [1 << 40, (1 << 40) + 3, u64::MAX] {
+        let query = HistoryQuery { after: beyond, limit: 10, ..HistoryQuery::default() };
+        let page = log.history(&id("p"), query).await.unwrap().unwrap();
+        assert_eq!((page.records.len(), page.next_after), (0, None), "after {beyond}");
+        let cursor = Cursor { epoch: epoch.clone(), seq: beyond };
+        assert!(
+            matches!(log.read(&id("p"), &cursor, 9).await.unwrap(), Page::Records(none) if none.is_empty())
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_asks_and_goes_away_again_and_again_takes_no_more_readers() {
+    let place = Place::new();
+    let log = Arc::new(place.open("a.db"));
+    for _ in 0..20 {
+        let records = (0..1_000).map(|_| record("file:queued", "a", None)).collect();
+        log.append(&id("p"), vec![batch(records, 2_000)]).await.unwrap();
+    }
+    for _ in 0..100 {
+        let log = log.clone();
+        let asking = tokio::spawn(async move {
+            let event = Some("file:failed".to_owned());
+            let _ = log.history(&id("p"), HistoryQuery { event, limit: 10, ..HistoryQuery::default() }).await;
+        });
+        tokio::time::sleep(Duration::from_micros(200)).await;
+        asking.abort();
+    }
+    let path = place.path("a.db");
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open = open.filter(|one| {
+        one.as_ref().is_ok_and(|one| std::fs::read_link(one.path()).is_ok_and(|to| to == path))
+    });
+    assert!(open.count() <= 5, "the writer, and four readers");
+}
+
+#[tokio::test]
 async fn history_goes_by_age_and_by_count() {
     let place = Place::new();
     let mut options = place.options("a.db");
@@ -326,6 +431,20 @@ async fn what_is_forgotten_leaves_no_rows() {
 }
 
 #[tokio::test]
+async fn files_of_a_pipeline_that_was_removed_do_not_come_back() {
+    let place = Place::new();
+    let log = place.open("a.db");
+    some_work(&log).await;
+    log.close().await;
+    let log = place.open("a.db");
+    // The hub dies, or the disk is full, before the pipeline is forgotten too.
+    append(&log, "p", &[("pipeline:removed", "")]).await;
+    log.close().await;
+    let after = only(&place.open("a.db")).await;
+    assert_eq!((after.state.status.as_str(), after.open.len()), ("removed", 0));
+}
+
+#[tokio::test]
 async fn what_is_not_a_store_is_left_as_it_is() {
     let place = Place::new();
     let text = place.path("notes.txt");
@@ -398,6 +517,11 @@ async fn a_store_belongs_to_one_hub_and_to_no_later_version() {
     let refusal = place.refusal("a.db");
     assert!(matches!(refusal, StoreError::InUse { .. }));
     assert!(refusal.to_string().contains(&format!("process {}", std::process::id())), "{refusal}");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(place.path("a.db"), place.path("link.db")).unwrap();
+        assert!(matches!(place.refusal("link.db"), StoreError::InUse { .. }), "by whatever name");
+    }
     log.close().await;
     assert!(log.append(&id("p"), vec![batch(vec![record("pipeline:online", "", None)], 1)]).await.is_err());
     // It is given back when it is closed, though the handle lives on.

@@ -1,5 +1,6 @@
 //! Building a hub: the handle, the router and the Socket.IO layer, wired but not listening.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -21,7 +22,7 @@ const WARM_EVENTS: usize = 262_144;
 /// … and how many bytes of them.
 const WARM_BYTES: usize = 256 * 1024 * 1024;
 /// How many events are read at once then.
-const WARM_PAGE: usize = 4_096;
+const WARM_PAGE: usize = 512;
 
 /// Sets up a hub.
 #[derive(Default)]
@@ -187,31 +188,33 @@ async fn last_events(
     most: usize,
     most_bytes: usize,
 ) -> Result<Vec<Arc<Record>>, LogError> {
+    if most_bytes == 0 {
+        return Ok(Vec::new());
+    }
     let end = stored.state.seq;
     let most = u64::try_from(most).unwrap_or(u64::MAX);
     let seq = end.saturating_sub(most).max(stored.first.saturating_sub(1));
     let mut cursor = Cursor { epoch: stored.state.epoch.clone(), seq };
-    let mut records = Vec::new();
+    let mut records: VecDeque<Arc<Record>> = VecDeque::new();
+    let mut bytes = 0;
     while cursor.seq < end {
         match log.read(&stored.state.pipeline_id, &cursor, WARM_PAGE).await? {
             Page::Records(page) if !page.is_empty() => {
                 cursor.seq += page.len() as u64;
+                bytes += page.iter().map(|record| record.size()).sum::<usize>();
                 records.extend(page);
+                while bytes > most_bytes
+                    && let Some(oldest) = records.pop_front()
+                {
+                    bytes -= oldest.size();
+                }
             }
-            // Nothing else trims while a hub starts, so what was there a moment ago is there.
-            _ => break,
+            // The store trims what is old also while a hub starts. A part that does not reach the end is of no use: the
+            // next event would not follow it.
+            _ => return Ok(Vec::new()),
         }
     }
-    let mut left = most_bytes;
-    let fits = records.iter().rev().take_while(|record| {
-        let size = record.size();
-        let fits = size <= left;
-        left = left.saturating_sub(size);
-        fits
-    });
-    let kept = fits.count();
-    records.drain(..records.len() - kept);
-    Ok(records)
+    Ok(records.into())
 }
 
 /// Signs of life to subscribers, and now and then a look for ids that are held for nobody.

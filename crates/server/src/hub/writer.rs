@@ -99,7 +99,16 @@ struct Planned {
     duplicates: u64,
     conflated: u64,
     undo: Undo,
-    lease: Option<Lease>,
+    before: Before,
+}
+
+/// Leases as they were before a reporter spoke.
+#[derive(Default)]
+struct Before {
+    /// Its own.
+    own: Option<Lease>,
+    /// The one that stood in for whoever comes.
+    stood_in: Option<Lease>,
 }
 
 impl Writer {
@@ -200,7 +209,7 @@ impl Writer {
             let ids: Vec<String> = publish.events.iter().filter_map(|event| event.event_id.clone()).collect();
             let (reporter, received_at) = (publish.reporter.clone(), publish.received_at);
             match self.plan(pipeline, publish, &taken) {
-                Ok((plan, duplicates, lease)) => {
+                Ok((plan, duplicates, before)) => {
                     taken.extend(ids);
                     let Plan { records, own, remember, conflated, undo } = plan;
                     let has_batch = !records.is_empty() || !remember.is_empty();
@@ -217,7 +226,7 @@ impl Writer {
                         duplicates,
                         conflated,
                         undo,
-                        lease,
+                        before,
                     });
                 }
                 Err(problem) => {
@@ -229,13 +238,13 @@ impl Writer {
         (planned, batches)
     }
 
-    /// A plan, how many events had been taken before, and the reporter's lease before it spoke.
+    /// A plan, how many events had been taken before, and the leases before the reporter spoke.
     fn plan(
         &mut self,
         pipeline: &PipelineId,
         publish: Publish,
         taken: &HashSet<String>,
-    ) -> Result<(Plan, u64, Option<Lease>), Problem> {
+    ) -> Result<(Plan, u64, Before), Problem> {
         let Publish { reporter, events, received_at, .. } = publish;
         let sent = events.len() as u64;
         let fresh = fresh(events, taken);
@@ -244,7 +253,7 @@ impl Writer {
         let Some(desk) = self.desks.get_mut(pipeline) else { return Err(unknown_pipeline(pipeline)) };
 
         let config = &self.hub.config;
-        let lease = desk.leases.of(reporter.as_ref());
+        let own = desk.leases.of(reporter.as_ref());
         if desk.hear(reporter.as_ref(), config, received_at) == Heard::TooMany {
             return Err(Problem::new(
                 Code::LimitExceeded,
@@ -254,8 +263,10 @@ impl Writer {
             ));
         }
         let plan = desk.plan(pipeline, reporter.as_ref(), fresh, received_at, &config.limits);
-        let plan = plan.inspect_err(|_| desk.leases.put_back(reporter.as_ref(), lease))?;
-        Ok((plan, duplicates, lease))
+        let plan = plan.inspect_err(|_| desk.leases.put_back(reporter.as_ref(), own))?;
+        // Now, and not when it is appended: who comes next in this group is not to be taken for nobody.
+        let stood_in = desk.took(reporter.as_ref());
+        Ok((plan, duplicates, Before { own, stood_in }))
     }
 
     fn finish_all(&mut self, pipeline: &PipelineId, planned: Vec<Planned>, appended: Vec<Appended>) {
@@ -292,7 +303,6 @@ impl Writer {
             counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
             counters.conflated.fetch_add(conflated, Ordering::Relaxed);
             last_heard = Some(plan.received_at);
-            desk.took(plan.reporter.as_ref());
             let _ = plan.reply.send(Ok(PublishReceipt { accepted, duplicates, conflated, epoch, seq }));
         }
         self.drop_unborn(pipeline, &[]);
@@ -316,7 +326,8 @@ impl Writer {
         for plan in planned.into_iter().rev() {
             if let Some(desk) = self.desks.get_mut(pipeline) {
                 desk.undo(plan.undo);
-                desk.leases.put_back(plan.reporter.as_ref(), plan.lease);
+                desk.leases.put_back(plan.reporter.as_ref(), plan.before.own);
+                desk.not_taken(plan.before.stood_in);
             }
             let _ = plan.reply.send(Err(problem.clone()));
         }

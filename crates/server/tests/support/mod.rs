@@ -85,6 +85,11 @@ impl TestHub {
         Self::on(Hub::builder().config(config), (log, None)).await
     }
 
+    /// A hub on a log of the test's own.
+    pub async fn on_log(log: Arc<dyn EventLog>) -> Self {
+        Self::on(Hub::builder(), (log, None)).await
+    }
+
     pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);

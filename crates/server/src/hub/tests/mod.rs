@@ -1,5 +1,6 @@
 //! Rooms, rings and the sweeper with ways out that can be filled and drained at will.
 
+mod group;
 mod model;
 mod ring;
 mod room;

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::config::{Config, HubLimits};
 use crate::ingest::{
-    Admitted, Conflator, Heard, Kind, Leases, Move, Offer, Slot, hub_interrupted, hub_offline, hub_online,
+    Admitted, Conflator, Heard, Kind, Lease, Leases, Move, Offer, Slot, hub_interrupted, hub_offline,
+    hub_online,
 };
 use crate::log::{NewRecord, Stored};
 
@@ -102,10 +103,23 @@ impl Desk {
         self.leases.hear(reporter, None, lease, config.limits.reporters, now)
     }
 
-    /// What a reporter sent was taken: it is there, so nobody need stand in for it.
-    pub(super) fn took(&mut self, reporter: Option<&ReporterId>) {
-        if std::mem::take(&mut self.lease_of_nobody) && reporter.is_some() {
+    /// A reporter has spoken: it is there, so nobody need stand in for it. Gives the lease that stood in until then.
+    pub(super) fn took(&mut self, reporter: Option<&ReporterId>) -> Option<Lease> {
+        if !std::mem::take(&mut self.lease_of_nobody) {
+            return None;
+        }
+        let lease = self.leases.of(None);
+        if reporter.is_some() {
             self.leases.leave(None);
+        }
+        lease
+    }
+
+    /// What the reporter sent was not taken after all.
+    pub(super) fn not_taken(&mut self, stood_in: Option<Lease>) {
+        if stood_in.is_some() {
+            self.leases.put_back(None, stood_in);
+            self.lease_of_nobody = true;
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use ragpulse_protocol::{Cursor, PipelineId, PipelineStatus, ReporterId, apply};
+use ragpulse_protocol::{Cursor, Event, PipelineId, PipelineStatus, ReporterId, apply};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -22,7 +22,7 @@ pub(super) struct Shared {
     pipelines: RwLock<HashMap<PipelineId, Arc<Known>>>,
     /// Connections that nobody uses right now; `None` once the store is closed.
     idle: Mutex<Option<Vec<Connection>>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// One pipeline.
@@ -56,6 +56,11 @@ pub(super) struct Inner {
 impl Inner {
     /// Applies a record that is in the store.
     pub(super) fn apply(&mut self, record: &Record) {
+        if matches!(record.event, Event::PipelineRemoved(_)) {
+            // All its files go with it.
+            self.changed.extend(self.state.files.iter().map(|file| file.id.clone()));
+            self.owners.clear();
+        }
         // Anomalies are told by the room that subscribers look into.
         let _ = apply(&mut self.state, &record.event);
         let _ = apply(&mut self.shown, &record.event);
@@ -65,8 +70,8 @@ impl Inner {
                 (Some(reporter), true) => {
                     self.owners.insert(file.id.clone(), reporter.clone());
                 }
-                (None, true) => {}
-                (_, false) => {
+                // It is somebody's without a name now, or it has ended.
+                (None, true) | (_, false) => {
                     self.owners.remove(&file.id);
                 }
             }
@@ -117,7 +122,7 @@ impl Shared {
             path,
             pipelines: RwLock::new(pipelines),
             idle: Mutex::new(Some(Vec::new())),
-            turns: Semaphore::new(READERS),
+            turns: Arc::new(Semaphore::new(READERS)),
         }
     }
 
@@ -142,16 +147,23 @@ impl Shared {
         self: &Arc<Self>,
         look: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LogError> {
-        let _turn = self.turns.acquire().await.map_err(|_| unreadable("the store is closed"))?;
+        let turn = self.turns.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| unreadable("the store is closed"))?;
         let shared = self.clone();
         let read = move || {
+            // Given back when the read is over, also where nobody waits for it any more.
+            let _turn = turn;
             let idle = shared.idle.lock().as_mut().map(Vec::pop);
             let connection = match idle {
                 Some(Some(connection)) => connection,
                 Some(None) => super::open::reader(&shared.path).map_err(|error| unreadable(&error))?,
                 None => return Err(unreadable("the store is closed")),
             };
-            let found = look(&connection).map_err(|error| unreadable(&error));
+            // One transaction: what several queries find is of one moment.
+            let found = connection
+                .unchecked_transaction()
+                .and_then(|transaction| look(&transaction))
+                .map_err(|error| unreadable(&error));
             if let Some(idle) = shared.idle.lock().as_mut() {
                 idle.push(connection);
             }

@@ -10,18 +10,20 @@ pub(super) const APPLICATION_ID: i32 = 0x5250_6C73;
 
 /// How many bits a place in a pipeline has: a million million events.
 const PLACE_BITS: u32 = 40;
-/// The most pipelines that ever were.
-pub(super) const MOST_KEYS: i64 = 1 << (63 - PLACE_BITS);
+/// The most pipelines that ever were. One less than there is room for: each range ends where the next key's begins.
+pub(super) const MOST_KEYS: i64 = (1 << (63 - PLACE_BITS)) - 1;
+/// The last number that has a place.
+const LAST: u64 = (1 << PLACE_BITS) - 1;
 
 /// The place of something in a table, by the pipeline's key and its number there.
 pub(super) fn place(key: i64, number: u64) -> i64 {
-    // A number beyond the range cannot come up: it would take decades at a million a second.
-    (key << PLACE_BITS) | (number & ((1 << PLACE_BITS) - 1)).cast_signed()
+    // No event ever has a number beyond the range: it would take decades at a million a second. But people may ask for one.
+    (key << PLACE_BITS) | number.min(LAST).cast_signed()
 }
 
 /// The number in a place.
 pub(super) fn number(place: i64) -> u64 {
-    (place & ((1 << PLACE_BITS) - 1)).cast_unsigned()
+    place.cast_unsigned() & LAST
 }
 
 /// Each brings a store from the version of its index to the next. Never changed once released.

@@ -215,7 +215,7 @@ fn subscribe(
         join(peers, peer, room, true, cursors.get(&room.id), &mut joined);
     }
     if let Some(kind) = &kind {
-        follow_type(peers, peer, kind, &cursors, &mut joined);
+        follow_type(peers, peer, kind, &ids, &cursors, &mut joined);
         for id in cursors.keys() {
             // A pipeline of which the client has a state, but which is there no more.
             let gone = hub.0.registry.get(id).is_none_or(|room| !room.is_known());
@@ -250,17 +250,19 @@ fn join(
     joined.questions.extend(join.question.map(|question| (room.clone(), question)));
 }
 
-/// Subscribes to all pipelines of a type, those to come too.
+/// Subscribes to all pipelines of a type, those to come too. `asked` are joined already.
 fn follow_type(
     peers: &Peers,
     peer: &Arc<Peer>,
     kind: &PipelineType,
+    asked: &[PipelineId],
     cursors: &BTreeMap<PipelineId, Cursor>,
     joined: &mut Joined,
 ) {
     peer.follows.lock().types.insert(kind.clone());
     let rooms = peers.hub().0.registry.follow_type(kind, peer.clone());
-    for room in rooms.iter().filter(|room| peer.may_view(&room.id)) {
+    let new = |room: &&Arc<Room>| asked.binary_search(&room.id).is_err() && peer.may_view(&room.id);
+    for room in rooms.iter().filter(new) {
         join(peers, peer, room, false, cursors.get(&room.id), joined);
     }
 }
