@@ -21,6 +21,9 @@ pub(crate) struct StoreOptions {
     /// What an accepted event survives: `commit` the death of the process, `full` the loss of power too.
     #[arg(long, env = "RAGPULSE_DURABILITY", value_enum, default_value = "commit")]
     durability: DurabilityOption,
+    /// Begin new epochs. For the first start with a backup in place of the store: it lacks what subscribers have seen since.
+    #[arg(long)]
+    new_epochs: bool,
     /// For how many days events are kept. States and counts stay.
     #[arg(long, env = "RAGPULSE_RETAIN_DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     retain_days: u32,
@@ -75,6 +78,7 @@ pub(crate) fn open(options: StoreOptions, limits: &HubLimits) -> Result<OpenStor
     };
     sqlite.retention.age = Duration::from_secs(u64::from(options.retain_days) * 24 * 60 * 60);
     sqlite.retention.events = options.retain_events;
+    sqlite.new_epochs = options.new_epochs;
     sqlite.limits = limits.clone();
     let log = SqliteLog::open(sqlite).map_err(|error| Failure::new(format!("--store: {error}")))?;
     Ok(OpenStore { log: Arc::new(log), name: path.display().to_string() })

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ragpulse_protocol::http::FilesPage;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Cursor, PipelineId};
-use ragpulse_server::Config;
 use ragpulse_server::log::{
     Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, Page, Stored,
     TailItem,
 };
+use ragpulse_server::{Config, Hub};
 use serde_json::{Value, json};
 
 use support::follow::Follower;
@@ -275,13 +275,15 @@ fn store(path: &Path) -> Arc<dyn EventLog> {
 async fn what_is_trimmed_while_a_hub_starts_makes_no_hole() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
-    let hub = TestHub::on_log(store(&path)).await;
+    let hub = TestHub::on_log(Hub::builder(), store(&path)).await;
     hub.publish("p", json!([online()])).await;
     for batch in 0..3 {
         work(&hub, batch * 2_000, 2_000).await;
     }
     hub.stop().await;
-    let hub = TestHub::on_log(Arc::new(Trimming { log: store(&path), reads: AtomicUsize::new(0) })).await;
+    let hub =
+        TestHub::on_log(Hub::builder(), Arc::new(Trimming { log: store(&path), reads: AtomicUsize::new(0) }))
+            .await;
     work(&hub, 6_000, 10).await;
     let (epoch, end) = hub.cursor("p").await;
     let mut seq = 0;

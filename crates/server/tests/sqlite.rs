@@ -348,6 +348,21 @@ async fn who_asks_and_goes_away_again_and_again_takes_no_more_readers() {
 }
 
 #[tokio::test]
+async fn a_backup_begins_new_epochs_where_it_is_told_to() {
+    let place = Place::new();
+    let log = place.open("a.db");
+    some_work(&log).await;
+    log.close().await;
+    let epoch = only(&place.open("a.db")).await.state.epoch;
+    let mut options = place.options("b.db");
+    std::fs::copy(place.path("a.db"), place.path("b.db")).unwrap();
+    options.new_epochs = true;
+    let stored = only(&SqliteLog::open(options).unwrap()).await;
+    assert_ne!(stored.state.epoch, epoch);
+    assert_eq!((stored.state.seq, stored.first), (7, 8));
+}
+
+#[tokio::test]
 async fn history_goes_by_age_and_by_count() {
     let place = Place::new();
     let mut options = place.options("a.db");

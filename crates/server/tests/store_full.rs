@@ -24,7 +24,7 @@ async fn ingest_is_refused_with_a_code_and_everything_else_goes_on() {
     options.max_pages = Some(400);
     options.clock = Arc::new(clock.clone());
     let log = SqliteLog::open(options).unwrap();
-    let hub = TestHub::on_log(Hub::builder().clock(clock.clone()), log).await;
+    let hub = TestHub::on_log(Hub::builder().clock(clock.clone()), Arc::new(log)).await;
     hub.publish("p", json!([online(), file("file:processing", "kept")])).await;
     let mut follower = Follower::default();
     let mut socket = Socket::connect(hub.address, "/").await;

@@ -108,6 +108,9 @@ pub struct SqliteOptions {
     pub clock: Arc<dyn Clock>,
     /// Tells two runs of the machine apart. Default: the system's boot id, where it has one.
     pub boot: Option<String>,
+    /// Begins new epochs, as after a loss of power: for a backup that was put in place of the store, and does not have
+    /// the last of what subscribers have seen. Default no.
+    pub new_epochs: bool,
     /// The most pages of 4 KiB that the file may have. Default: as many as the disk takes.
     pub max_pages: Option<u32>,
 }
@@ -124,6 +127,7 @@ impl SqliteOptions {
             boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
                 .ok()
                 .map(|id| id.trim().to_owned()),
+            new_epochs: false,
             max_pages: None,
         }
     }

@@ -65,8 +65,8 @@ impl TestHub {
     }
 
     /// A hub on a log that the test brings.
-    pub async fn on_log(builder: HubBuilder, log: impl EventLog) -> Self {
-        Self::on(builder, (Arc::new(log), None)).await
+    pub async fn on_log(builder: HubBuilder, log: Arc<dyn EventLog>) -> Self {
+        Self::on(builder, (log, None)).await
     }
 
     /// A hub that forgets, whatever the others are tested on.
@@ -83,11 +83,6 @@ impl TestHub {
         change(&mut config);
         let log = sqlite(path, &config.limits, SystemClock::default());
         Self::on(Hub::builder().config(config), (log, None)).await
-    }
-
-    /// A hub on a log of the test's own.
-    pub async fn on_log(log: Arc<dyn EventLog>) -> Self {
-        Self::on(Hub::builder(), (log, None)).await
     }
 
     pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {

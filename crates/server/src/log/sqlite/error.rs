@@ -33,8 +33,8 @@ pub enum StoreError {
     },
     /// The store cannot be read.
     #[error(
-        "{} is a RagPulse store, but damaged: {cause}. It was left as it is; put a backup in its place, or move it away \
-         and start with an empty one (`sqlite3 FILE .recover` may save what is in it)",
+        "{} is a RagPulse store, but damaged: {cause}. It was left as it is; put a backup in its place and have it \
+         begin new epochs (ragpulse serve --new-epochs, once), or move it away and start with an empty one (`sqlite3 FILE .recover` may save what is in it)",
         path.display()
     )]
     Damaged {

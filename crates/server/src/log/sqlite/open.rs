@@ -62,7 +62,7 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, StoreError> {
     }
     let transaction = connection.transaction().map_err(say)?;
     migrate(&transaction).map_err(say)?;
-    let pipelines = load(&transaction, options, power_was_lost).map_err(say)?;
+    let pipelines = load(&transaction, options, power_was_lost || options.new_epochs).map_err(say)?;
     transaction
         .execute(
             "INSERT INTO run (one, boot, clean, durability) VALUES (1, ?1, 0, ?2)

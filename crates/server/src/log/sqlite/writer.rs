@@ -35,6 +35,8 @@ const WRITE_STATE_AFTER: u64 = 4_096;
 const WRITE_STATE_IDLE: Duration = Duration::from_secs(5);
 /// How many states are written down in one transaction.
 const STATES_TOGETHER: usize = 64;
+/// How often it is looked what may go: with many pipelines the look itself is work.
+const TRIM_EVERY: Duration = Duration::from_millis(500);
 /// How many rows of a pipeline go at once.
 const DELETE_ROWS: u64 = 4_000;
 
@@ -94,6 +96,7 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     upkeep_at: Instant,
     states_at: Instant,
+    trim_at: Instant,
     _lock: File,
 }
 
@@ -109,6 +112,7 @@ impl Writer {
             clock: options.clock.clone(),
             upkeep_at: now,
             states_at: now + WRITE_STATE_IDLE,
+            trim_at: now,
             _lock: opened.lock,
         }
     }
@@ -262,9 +266,14 @@ impl Writer {
         if idle {
             self.states_at = Instant::now() + WRITE_STATE_IDLE;
         }
+        let trims = idle || Instant::now() >= self.trim_at;
         // Each by itself: where there is no room for a state, there may be events and rows to let go of.
         let written = self.write_states(if idle { 1 } else { WRITE_STATE_AFTER });
-        let parts = [written.map(|()| false), self.trim(), self.delete_forgotten()];
+        let trimmed = if trims { self.trim() } else { Ok(false) };
+        if !matches!(trimmed, Ok(true)) && trims {
+            self.trim_at = Instant::now() + TRIM_EVERY;
+        }
+        let parts = [written.map(|()| false), trimmed, self.delete_forgotten()];
         let more = parts.into_iter().try_fold(false, |more, part| part.map(|part| more | part));
         more.unwrap_or_else(|error| {
             tracing::warn!(%error, "the upkeep of the store failed; it will be tried again");
