@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use crate::hub_client::HubClient;
 use crate::line;
 
-/// How many events are asked for at once.
-const PAGE: &str = "1000";
+/// How many events are asked for at once at most.
+const PAGE: usize = 1_000;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -95,7 +95,7 @@ impl Source {
             let after = after.to_string();
             let mut asked: Vec<(&str, &str)> =
                 query.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            asked.extend([("after", after.as_str()), ("limit", PAGE)]);
+            asked.push(("after", &after));
             let path = ["api", "pipelines", self.pipeline.as_str(), "history"];
             let page: HistoryPage = hub.get(&path, &asked).await?;
             self.page = page.events.into();
@@ -120,6 +120,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         options.pipelines
     };
     let mut query: Vec<(&str, String)> = Vec::new();
+    query.push(("limit", options.limit.map_or(PAGE, |limit| limit.clamp(1, PAGE)).to_string()));
     query.extend(options.file.map(|file| ("file", file)));
     query.extend(options.event.map(|event| ("event", event)));
     query.extend(options.since.map(|since| ("since", since.at(now).to_string())));

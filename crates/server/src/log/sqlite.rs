@@ -12,6 +12,8 @@ mod known;
 mod open;
 mod read;
 mod schema;
+mod state;
+mod upkeep;
 mod writer;
 
 use std::path::PathBuf;

@@ -16,6 +16,7 @@ use super::super::{new_epoch, place::file_limits};
 use super::error::StoreError;
 use super::known::{Inner, Known, Shared};
 use super::schema::{APPLICATION_ID, VERSION, migrate, number, place, version};
+use super::state::StateRows;
 use super::{Durability, SqliteOptions, read};
 
 /// The first bytes of every SQLite file.
@@ -211,7 +212,7 @@ fn load(
             inner.state.epoch = new_epoch();
             inner.shown.epoch = inner.state.epoch.clone();
             inner.epoch_begins = inner.state.seq + 1;
-            write_state(connection, key, &mut inner)?;
+            StateRows::of(&inner)?.write(connection, key)?;
         }
         pipelines.insert(inner.state.pipeline_id.clone(), Known::new(key, inner));
     }
@@ -284,37 +285,6 @@ fn load_one(
     }
     inner.first = first.map_or(inner.state.seq + 1, number);
     Ok(inner)
-}
-
-/// Writes down the state of a pipeline as it is, within the caller's transaction.
-pub(super) fn write_state(connection: &Connection, key: i64, inner: &mut Inner) -> rusqlite::Result<()> {
-    let bad = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
-    let state = serde_json::to_string(&inner.shown).map_err(bad)?;
-    connection
-        .prepare_cached("UPDATE pipelines SET epoch_begins = ?2, state = ?3 WHERE key = ?1")?
-        .execute(params![key, inner.epoch_begins, state])?;
-    let mut put = connection.prepare_cached(
-        "INSERT INTO files (pipeline, id, open, seq, owner, file) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (pipeline, id) DO UPDATE SET open = ?3, seq = ?4, owner = ?5, file = ?6",
-    )?;
-    let mut drop = connection.prepare_cached("DELETE FROM files WHERE pipeline = ?1 AND id = ?2")?;
-    for id in &inner.changed {
-        match inner.state.files.get(id) {
-            Some(file) => {
-                let owner = inner.owners.get(id).map(ReporterId::as_str);
-                let text = serde_json::to_string(file).map_err(bad)?;
-                put.execute(params![key, id, file.state.is_open(), file.seq, owner, text])?
-            }
-            None => drop.execute(params![key, id])?,
-        };
-    }
-    if let Some(oldest) = inner.state.files.first_ended() {
-        // What the state no longer lists.
-        connection
-            .prepare_cached("DELETE FROM files WHERE pipeline = ?1 AND open = 0 AND seq < ?2")?
-            .execute(params![key, oldest.seq])?;
-    }
-    Ok(())
 }
 
 /// What an error of the database says of the store.
