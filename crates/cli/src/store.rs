@@ -27,7 +27,8 @@ pub(crate) struct StoreOptions {
     /// For how many days events are kept. States and counts stay.
     #[arg(long, env = "RAGPULSE_RETAIN_DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     retain_days: u32,
-    /// How many events are kept in all; whatever this is, each pipeline keeps its last 100,000.
+    /// How many events are kept in all. Where there are more, the pipelines that have most give their oldest; each keeps its
+    /// last 100,000 in any case.
     #[arg(long, env = "RAGPULSE_RETAIN_EVENTS", default_value_t = 4_000_000, value_name = "EVENTS")]
     retain_events: u64,
 }
@@ -78,6 +79,7 @@ pub(crate) fn open(options: StoreOptions, limits: &HubLimits) -> Result<OpenStor
     };
     sqlite.retention.age = Duration::from_secs(u64::from(options.retain_days) * 24 * 60 * 60);
     sqlite.retention.events = options.retain_events;
+    sqlite.retention.events_per_pipeline = options.retain_events.max(sqlite.retention.events_guaranteed);
     sqlite.new_epochs = options.new_epochs;
     sqlite.limits = limits.clone();
     let log = SqliteLog::open(sqlite).map_err(|error| Failure::new(format!("--store: {error}")))?;

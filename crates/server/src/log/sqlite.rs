@@ -69,7 +69,7 @@ impl Durability {
 pub struct Retention {
     /// Events older than this go. Default 7 days.
     pub age: Duration,
-    /// The most events of a pipeline; the oldest go. Default 1,000,000.
+    /// The most events of a pipeline; the oldest go. Default as many as of the store.
     pub events_per_pipeline: u64,
     /// The most events of the store; the pipelines that have most give their oldest. Default 4,000,000.
     pub events: u64,
@@ -85,7 +85,7 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             age: Duration::from_secs(7 * 24 * 60 * 60),
-            events_per_pipeline: 1_000_000,
+            events_per_pipeline: 4_000_000,
             events: 4_000_000,
             events_guaranteed: 100_000,
             id_age: Duration::from_secs(24 * 60 * 60),
