@@ -39,6 +39,7 @@ class World {
     if ("poll" in input && this.#polls.get(input.pipeline) === input.poll) this.#polls.delete(input.pipeline);
     if (input.type === "subscribed" || input.type === "pong") this.#questions = Math.max(this.#questions - (input.conn === this.#conn ? 1 : 0), 0);
     for (const command of this.machine.handle(this.now, input)) this.#do(command);
+    this.#deny("a poll beside a socket that has proved itself", this.machine.phase === "live" && this.#polls.size > 0);
   }
 
   #later(input: Input, most = 2_000): void {

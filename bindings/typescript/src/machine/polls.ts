@@ -21,6 +21,8 @@ interface Slot {
   at: number;
   cursor: Cursor | null;
   failures: number;
+  /** Whether it was not held because nobody knew whether polls work. */
+  trial: boolean;
 }
 
 /** The polls of all pipelines. */
@@ -32,7 +34,7 @@ export class Polls {
 
   /** Polls this too, from now on. */
   add(pipeline: PipelineId, now: number): void {
-    if (!this.#slots.has(pipeline)) this.#slots.set(pipeline, { poll: null, at: now, cursor: null, failures: 0 });
+    if (!this.#slots.has(pipeline)) this.#slots.set(pipeline, { poll: null, at: now, cursor: null, failures: 0, trial: false });
   }
 
   /** Polls this no more. */
@@ -53,14 +55,20 @@ export class Polls {
   }
 
   /** Starts the polls that are due, the longest due first. */
-  startDue(now: number, cursor: (pipeline: PipelineId) => Cursor | null, start: (poll: number, pipeline: PipelineId, cursor: Cursor | null, waitSeconds: number) => void): void {
+  startDue(
+    now: number,
+    cursor: (pipeline: PipelineId) => Cursor | null,
+    start: (poll: number, pipeline: PipelineId, cursor: Cursor | null, waitSeconds: number) => void,
+  ): void {
     const due = [...this.#slots].filter(([, slot]) => slot.poll === null && slot.at <= now).sort(([, a], [, b]) => a.at - b.at);
     for (const [pipeline, slot] of due.slice(0, Math.max(MAX_POLLS - this.#underWay, 0))) {
       this.#last += 1;
       slot.poll = this.#last;
       slot.at = now;
       slot.cursor = cursor(pipeline);
-      start(slot.poll, pipeline, slot.cursor, this.#isHeld ? WAIT_SECONDS : 0);
+      // The first is not held, so that it is known at once whether polls work.
+      slot.trial = this.healthy !== true;
+      start(slot.poll, pipeline, slot.cursor, this.#isHeld && !slot.trial ? WAIT_SECONDS : 0);
     }
   }
 
@@ -91,7 +99,8 @@ export class Polls {
     this.healthy = true;
     const slot = this.#slots.get(pipeline);
     if (!slot) return;
-    slot.at = news ? now : Math.max(now, slot.at + (this.#isHeld ? LEAST_MS : LEAST_UNHELD_MS));
+    const least = this.#isHeld ? (slot.trial ? 0 : LEAST_MS) : LEAST_UNHELD_MS;
+    slot.at = news ? now : Math.max(now, slot.at + least);
     slot.poll = null;
     slot.failures = 0;
   }
