@@ -52,6 +52,10 @@ import { onPolled, onPollFailed, startPolls } from "./machine/poll.js";
 import { converse, onBadMessage, onBroken, onMessage, onOpened, onPong, onRefused, onSlow, onSubscribed } from "./machine/socket.js";
 import type { PipelineState } from "./state.js";
 
+export type { MachineOptions, PhaseName } from "./machine/core.js";
+export { partOf } from "./machine/guide.js";
+export type { Advice, Cause, Command, ConnectionStatus, Input, TransportChoice, Update } from "./machine/io.js";
+
 /** The machine. A driver gives it what happens, and does what it says, in order. */
 export class Machine {
   readonly #core: Core;
