@@ -1,0 +1,123 @@
+// The long polls of a client: which are under way, which are due, and how long a failed one rests.
+//
+// What may come in: answers in any order, late ones too. What it never does: I/O; have two polls of one pipeline under
+// way; have more than MAX_POLLS under way in all.
+import type { Cursor, PipelineId } from "../generated/index.js";
+import type { Backoff } from "./backoff.js";
+
+/** The most polls under way at once. Browsers open six connections to a host, and the page needs some of them. */
+export const MAX_POLLS = 4;
+/** How long a hub is asked to hold an answer. With more pipelines than polls they take turns, and nothing is held. */
+export const WAIT_SECONDS = 25;
+/** The least time between two polls of one pipeline that bring nothing: a hub may answer without waiting. */
+const LEAST_MS = 1_000;
+/** The same where nothing is held. */
+const LEAST_UNHELD_MS = 2_000;
+
+interface Slot {
+  /** The number of the poll that is under way, or null. */
+  poll: number | null;
+  /** When it was asked, or is due. */
+  at: number;
+  cursor: Cursor | null;
+  failures: number;
+  /** Whether it was not held because nobody knew whether polls work. */
+  trial: boolean;
+}
+
+/** The polls of all pipelines. */
+export class Polls {
+  /** Whether the last answer was a good one; null before the first one. */
+  healthy: boolean | null = null;
+  readonly #slots = new Map<PipelineId, Slot>();
+  #last = 0;
+
+  /** Polls this too, from now on. */
+  add(pipeline: PipelineId, now: number): void {
+    if (!this.#slots.has(pipeline)) this.#slots.set(pipeline, { poll: null, at: now, cursor: null, failures: 0, trial: false });
+  }
+
+  /** Polls this no more. */
+  remove(pipeline: PipelineId): void {
+    this.#slots.delete(pipeline);
+  }
+
+  /** Polls nothing more. */
+  clear(): void {
+    this.#slots.clear();
+    this.healthy = null;
+  }
+
+  get #underWay(): number {
+    let count = 0;
+    for (const slot of this.#slots.values()) if (slot.poll !== null) count += 1;
+    return count;
+  }
+
+  /** Starts the polls that are due, the longest due first. */
+  startDue(
+    now: number,
+    cursor: (pipeline: PipelineId) => Cursor | null,
+    start: (poll: number, pipeline: PipelineId, cursor: Cursor | null, waitSeconds: number) => void,
+  ): void {
+    const due = [...this.#slots].filter(([, slot]) => slot.poll === null && slot.at <= now).sort(([, a], [, b]) => a.at - b.at);
+    for (const [pipeline, slot] of due.slice(0, Math.max(MAX_POLLS - this.#underWay, 0))) {
+      this.#last += 1;
+      slot.poll = this.#last;
+      slot.at = now;
+      slot.cursor = cursor(pipeline);
+      // The first is not held, so that it is known at once whether polls work.
+      slot.trial = this.healthy !== true;
+      start(slot.poll, pipeline, slot.cursor, this.#isHeld && !slot.trial ? WAIT_SECONDS : 0);
+    }
+  }
+
+  get #isHeld(): boolean {
+    return this.#slots.size <= MAX_POLLS;
+  }
+
+  /** When the next poll is due, if one could be started. */
+  get deadline(): number | null {
+    if (this.#underWay >= MAX_POLLS) return null;
+    let first: number | null = null;
+    for (const slot of this.#slots.values()) if (slot.poll === null && (first === null || slot.at < first)) first = slot.at;
+    return first;
+  }
+
+  /** Whether an answer is still waited for. */
+  expects(pipeline: PipelineId, poll: number): boolean {
+    return this.#slots.get(pipeline)?.poll === poll;
+  }
+
+  /** From where the poll that is under way asked. */
+  askedFrom(pipeline: PipelineId): Cursor | null {
+    return this.#slots.get(pipeline)?.cursor ?? null;
+  }
+
+  /** A good answer came; `news` says whether it brought anything. */
+  answered(pipeline: PipelineId, news: boolean, now: number): void {
+    this.healthy = true;
+    const slot = this.#slots.get(pipeline);
+    if (!slot) return;
+    const least = this.#isHeld ? (slot.trial ? 0 : LEAST_MS) : LEAST_UNHELD_MS;
+    slot.at = news ? now : Math.max(now, slot.at + least);
+    slot.poll = null;
+    slot.failures = 0;
+  }
+
+  /** It failed: it rests for longer each time, and at least as long as was asked. */
+  failed(pipeline: PipelineId, retryAfterMs: number | null, backoff: Backoff, now: number): void {
+    this.healthy = false;
+    const slot = this.#slots.get(pipeline);
+    if (!slot) return;
+    slot.failures += 1;
+    slot.poll = null;
+    const asked = retryAfterMs === null ? 0 : backoff.spread(retryAfterMs);
+    slot.at = now + Math.max(backoff.after(slot.failures), asked);
+  }
+
+  /** Those that rest because they failed are due now: there may be a network again. */
+  hurry(now: number): void {
+    for (const slot of this.#slots.values()) if (slot.poll === null && slot.failures > 0) slot.at = Math.min(slot.at, now);
+  }
+}
