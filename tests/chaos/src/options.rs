@@ -29,7 +29,7 @@ pub struct Options {
     /// How durable the SQLite log shall be.
     #[arg(long, default_value = "commit")]
     pub durability: String,
-    /// How many clients of the avalanche. Default: by what the system allows.
+    /// How many clients of the avalanche. Default: as many as the descriptors of a process allow, 5,000 to 18,000.
     #[arg(long)]
     pub clients: Option<usize>,
 }

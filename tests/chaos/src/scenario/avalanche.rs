@@ -15,12 +15,24 @@ use crate::table::Table;
 const LABEL: &str = "avalanche";
 /// How long everybody may take to join, and to resume.
 const WITHIN: Duration = Duration::from_secs(120);
+/// How many deliveries a second there are at most, to all clients together.
+const DELIVERIES: f64 = 30_000.0;
+/// The descriptors that are left for everything but the clients.
+const SPARE: usize = 1_500;
+/// The fewest clients of the full form, and the most: a hub takes 20,000 connections unless told otherwise.
+const CLIENTS: std::ops::RangeInclusive<usize> = 5_000..=18_000;
 /// How many connect at once in the beginning.
 const WAVE: usize = 100;
 
 pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Result<(), AnyError> {
-    let count = order.options.clients.unwrap_or(order.either(5_000, 250));
-    let rate = 10.0;
+    let count = match order.options.clients {
+        Some(count) => count,
+        None if order.options.short => 250,
+        None => most_clients()?,
+    };
+    // As much as a small machine delivers while it also runs all the clients.
+    #[allow(clippy::cast_precision_loss)]
+    let rate = (DELIVERIES / count.max(1) as f64).min(10.0);
     let mut stage = Stage::set(order, run).await?;
     let setup = stage.setup();
     let pipeline = pipelines(1)?.remove(0);
@@ -85,7 +97,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
 
     let mut row = |what: &str, value: String| table.add(LABEL, what, value);
     row("store", stage.hub.store().to_string());
-    row("subscribers; events a second", format!("{count}; {rate}"));
+    row("subscribers; events a second", format!("{count}; {rate:.1}"));
     row("all joined after", format!("{:.2} s", joining.as_secs_f64()));
     row("hub serves again after its start", format!("{} ms", started_in.as_millis()));
     row("resumed by replay; given a state instead", format!("{replayed} of {count}; {}", counts.reset));
@@ -95,6 +107,21 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     row("hub's memory then", format!("{} MiB", resident / 1024 / 1024));
     row("acknowledged events lost; clients stuck", format!("{}; {stuck}", findings.lost));
     stage.hub.kill().await
+}
+
+/// As many clients as the descriptors of a process allow, where the system tells.
+fn most_clients() -> Result<usize, AnyError> {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let Some(allowed) = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()) else {
+        return Ok(*CLIENTS.start());
+    };
+    let clients = allowed.saturating_sub(SPARE);
+    if clients < *CLIENTS.start() {
+        let needed = CLIENTS.start() + SPARE;
+        return Err(format!("a process may open {allowed} files here, and the avalanche needs {needed}; run `ulimit -n 20000` first").into());
+    }
+    Ok(clients.min(*CLIENTS.end()))
 }
 
 async fn wait_for(clients: &[Client], is: impl Fn(&Client) -> bool, wanted: usize) {
