@@ -6,8 +6,7 @@ use http::StatusCode;
 use ragpulse_protocol::{Code, FileState, Problem};
 
 use super::events::json;
-use super::extract::{Params, Pipeline, Refusal, Who};
-use crate::auth::{Act, forbidden};
+use super::extract::{Params, Pipeline, Refusal, Viewed, Who};
 use crate::hub::{Hub, closing, store_problem, unknown_pipeline};
 use crate::log::FilesQuery;
 
@@ -26,13 +25,9 @@ pub(super) async fn ready(State(hub): State<Hub>) -> Result<Response, Refusal> {
 
 pub(super) async fn files(
     State(hub): State<Hub>,
-    Who(who): Who,
-    Pipeline(pipeline): Pipeline,
+    Viewed(pipeline): Viewed,
     params: Params,
 ) -> Result<Response, Refusal> {
-    if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
-        return Err(forbidden(&pipeline).into());
-    }
     let state = match params.text("state") {
         None => None,
         Some(name) => {

@@ -13,20 +13,15 @@ use ragpulse_protocol::{Code, Cursor, Epoch, PipelineId, Problem};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::extract::{Params, Pipeline, Refusal, Who};
-use crate::auth::{Act, forbidden};
+use super::extract::{Params, Refusal, Viewed};
 use crate::hub::{Found, Hub};
 use crate::log::Record;
 
 pub(super) async fn poll(
     State(hub): State<Hub>,
-    Who(who): Who,
-    Pipeline(pipeline): Pipeline,
+    Viewed(pipeline): Viewed,
     params: Params,
 ) -> Result<Response, Refusal> {
-    if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
-        return Err(forbidden(&pipeline).into());
-    }
     let cursor = cursor(&params)?;
     let wait: f64 = params.get("wait", Code::InvalidRequest, "a number of seconds, 0 to 30")?.unwrap_or(0.0);
     #[allow(clippy::cast_precision_loss)]

@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use ragpulse_protocol::{Code, PipelineId, Problem};
 
-use crate::auth::Principal;
+use crate::auth::{Act, Principal, forbidden};
 use crate::hub::Hub;
 use crate::transport::problem_response;
 
@@ -56,6 +56,21 @@ impl FromRequestParts<Hub> for Pipeline {
             .await
             .map_err(|error| invalid(format!("The pipeline's name cannot be read: {error}.")))?;
         PipelineId::new(id).map(Self).map_err(|error| invalid(format!("In the address, {error}.")))
+    }
+}
+
+/// The pipeline in the path, of which the asker may see everything. Every route that reads takes this one.
+pub(super) struct Viewed(pub(super) PipelineId);
+
+impl FromRequestParts<Hub> for Viewed {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
+        let Who(who) = Who::from_request_parts(parts, hub).await?;
+        let Pipeline(pipeline) = Pipeline::from_request_parts(parts, hub).await?;
+        if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
+            return Err(forbidden(&pipeline).into());
+        }
+        Ok(Self(pipeline))
     }
 }
 

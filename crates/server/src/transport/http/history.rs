@@ -6,8 +6,7 @@ use ragpulse_protocol::{Code, Problem, Timestamp};
 use serde::Serialize;
 
 use super::events::{Line, json, line};
-use super::extract::{Params, Pipeline, Refusal, Who};
-use crate::auth::{Act, forbidden};
+use super::extract::{Params, Refusal, Viewed};
 use crate::hub::{Hub, store_problem, unknown_pipeline};
 use crate::log::HistoryQuery;
 
@@ -24,13 +23,9 @@ struct Answer<'a> {
 
 pub(super) async fn history(
     State(hub): State<Hub>,
-    Who(who): Who,
-    Pipeline(pipeline): Pipeline,
+    Viewed(pipeline): Viewed,
     params: Params,
 ) -> Result<Response, Refusal> {
-    if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
-        return Err(forbidden(&pipeline).into());
-    }
     let time =
         |name| params.get::<Timestamp>(name, Code::InvalidRequest, "a time such as 2026-01-31T09:30:00Z");
     let limit: usize = params.get("limit", Code::InvalidRequest, "a whole number from 1")?.unwrap_or(USUAL);

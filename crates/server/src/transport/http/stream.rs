@@ -14,8 +14,7 @@ use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{Code, Cursor, Problem};
 use tokio::sync::watch;
 
-use super::extract::{Params, Pipeline, Refusal, Who};
-use crate::auth::{Act, forbidden};
+use super::extract::{Params, Refusal, Viewed};
 use crate::hub::{Found, Hub, Place, Room};
 use crate::log::Record;
 
@@ -24,14 +23,10 @@ const PAGE: usize = 256;
 
 pub(super) async fn stream(
     State(hub): State<Hub>,
-    Who(who): Who,
-    Pipeline(pipeline): Pipeline,
+    Viewed(pipeline): Viewed,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
-    if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
-        return Err(forbidden(&pipeline).into());
-    }
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).or(params.text("cursor"));
     let cursor = last
         .filter(|last| !last.is_empty())
