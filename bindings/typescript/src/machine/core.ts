@@ -12,22 +12,26 @@ import type { PipelineId, PipelineStatus } from "../generated/index.js";
 /** How long opening a socket may take. */
 export const OPEN_WITHIN_MS = 5_000;
 
-/** Where the machine stands; the table in machine.ts says what each is. */
-export type Phase =
-  | { readonly name: "idle" }
-  | { readonly name: "waiting"; readonly until: number }
-  | { readonly name: "asking"; readonly ask: number; readonly until: number }
-  | { readonly name: "connecting"; readonly conn: number; readonly until: number }
-  | { readonly name: "joining"; readonly link: Link }
-  | { readonly name: "live"; readonly link: Link }
-  | { readonly name: "polling"; readonly probeAt: number | null }
-  | { readonly name: "inquiring"; readonly ask: number; readonly until: number }
-  | { readonly name: "probing"; readonly conn: number; readonly until: number }
-  | { readonly name: "proving"; readonly link: Link }
-  | { readonly name: "closed" };
+/**
+ * What the socket is at. A socket is open or being opened where there is a `conn`; nothing but an input ends what has no
+ * `until`.
+ */
+export type Step =
+  | { readonly at: "rest"; readonly until: number }
+  | { readonly at: "ask"; readonly until: number; readonly ask: number }
+  | { readonly at: "open"; readonly until: number; readonly conn: number }
+  | { readonly at: "talk"; readonly conn: number; readonly link: Link };
+
+/** The phases: what the socket is at, without polls and with them. The table in machine.ts says what each is. */
+const PHASES = {
+  rest: ["waiting", "polling"],
+  ask: ["asking", "inquiring"],
+  open: ["connecting", "probing"],
+  talk: ["joining", "proving"],
+} as const satisfies Record<Step["at"], readonly [string, string]>;
 
 /** The names of all phases. */
-export type PhaseName = Phase["name"];
+export type PhaseName = (typeof PHASES)[Step["at"]][number] | "idle" | "live" | "closed";
 
 /** What a machine is made for. */
 export interface MachineOptions {
@@ -63,7 +67,10 @@ export class Core {
   readonly probe: Backoff;
   /** Of a poll that failed. */
   readonly rest: Backoff;
-  phase: Phase = { name: "idle" };
+  step: Step = { at: "rest", until: Infinity };
+  /** Whether polls are on. */
+  isPolling = false;
+  isClosed = false;
   /** Why not by socket. */
   cause: Cause | null = null;
   /** Why the last poll failed, until one does not. */
@@ -94,55 +101,29 @@ export class Core {
     return this.hidden ? PING_EVERY_MS.hidden : PING_EVERY_MS.visible;
   }
 
-  /** Whether polls are on. */
-  get isPolling(): boolean {
-    const { name } = this.phase;
-    switch (name) {
-      case "polling":
-      case "inquiring":
-      case "probing":
-      case "proving":
-        return true;
-      case "idle":
-      case "waiting":
-      case "asking":
-      case "connecting":
-      case "joining":
-      case "live":
-      case "closed":
-        return false;
-      default:
-        return name satisfies never;
-    }
+  /** Where it stands. */
+  get phase(): PhaseName {
+    const { step, isPolling } = this;
+    if (this.isClosed) return "closed";
+    if (this.isLive) return "live";
+    if (!isPolling && step.at === "rest" && step.until === Infinity) return "idle";
+    return PHASES[step.at][isPolling ? 1 : 0];
+  }
+
+  /** Whether updates come by the socket, and by nothing else. */
+  get isLive(): boolean {
+    return !this.isPolling && this.link()?.subscribed === true;
   }
 
   /** The open socket, if there is one; with a number, only if it is that one. */
   link(conn?: number): Link | null {
-    const { phase } = this;
-    switch (phase.name) {
-      case "joining":
-      case "live":
-      case "proving":
-        return conn === undefined || phase.link.conn === conn ? phase.link : null;
-      case "idle":
-      case "waiting":
-      case "asking":
-      case "connecting":
-      case "polling":
-      case "inquiring":
-      case "probing":
-      case "closed":
-        return null;
-      default:
-        return phase satisfies never;
-    }
+    const { step } = this;
+    return step.at === "talk" && (conn === undefined || step.conn === conn) ? step.link : null;
   }
 
   /** The number of the socket that is open or being opened. */
   get conn(): number | null {
-    const { phase } = this;
-    if (phase.name === "connecting" || phase.name === "probing") return phase.conn;
-    return this.link()?.conn ?? null;
+    return "conn" in this.step ? this.step.conn : null;
   }
 
   push(command: Command): void {
@@ -153,28 +134,37 @@ export class Core {
     if (update) this.out.push({ type: "emit", update });
   }
 
-  /** Opens a socket; gives its number. */
-  open(): number {
-    this.#lastConn += 1;
-    this.push({ type: "open_socket", conn: this.#lastConn });
-    return this.#lastConn;
+  /** Why something failed that only says so in words. */
+  failure(message: string): Cause {
+    return { kind: this.offline ? "offline" : "failed", message };
   }
 
-  /** Closes the socket, if there is one. */
-  dropSocket(): void {
+  /** Opens a socket. */
+  open(now: number): void {
+    this.#lastConn += 1;
+    this.step = { at: "open", conn: this.#lastConn, until: now + OPEN_WITHIN_MS };
+    this.push({ type: "open_socket", conn: this.#lastConn });
+  }
+
+  /** Closes the socket, if there is one, and leaves it at that until a time. */
+  pause(until: number): void {
     const { conn } = this;
+    this.step = { at: "rest", until };
     if (conn === null) return;
     this.push({ type: "close_socket", conn });
     this.pipelines.disconnected();
   }
 
   /** Polls everything, and tries the socket again at a time, or never. */
-  poll(now: number, probeAt: number | null): void {
-    this.phase = { name: "polling", probeAt };
+  poll(now: number, probeAt: number): void {
+    this.pause(probeAt);
+    this.isPolling = true;
     for (const id of this.pipelines.ids) this.polls.add(id, now);
   }
 
   stopPolls(): void {
+    if (!this.isPolling) return;
+    this.isPolling = false;
     this.push({ type: "stop_polls" });
     this.polls.clear();
     this.pollCause = null;
@@ -182,42 +172,24 @@ export class Core {
 
   /** Ends everything. */
   close(cause: Cause): void {
-    if (this.phase.name === "closed") return;
-    this.dropSocket();
-    if (this.isPolling) this.stopPolls();
-    this.phase = { name: "closed" };
+    this.pause(Infinity);
+    this.stopPolls();
+    this.isClosed = true;
     this.cause = cause;
   }
 
   get #state(): ConnectionState {
-    const { name } = this.phase;
-    switch (name) {
-      case "idle":
-      case "asking":
-      case "connecting":
-      case "joining":
-        return "connecting";
-      case "waiting":
-        return this.cause === null ? "connecting" : "waiting";
-      case "live":
-        return "websocket";
-      case "polling":
-      case "inquiring":
-      case "probing":
-      case "proving":
-        if (this.polls.healthy === null) return this.pipelines.isEmpty ? "polling" : "connecting";
-        return this.polls.healthy ? "polling" : "waiting";
-      case "closed":
-        return "closed";
-      default:
-        return name satisfies never;
-    }
+    if (this.isClosed) return "closed";
+    if (this.isLive) return "websocket";
+    const { healthy } = this.polls;
+    if (this.isPolling && (healthy !== null || this.pipelines.isEmpty)) return healthy === false ? "waiting" : "polling";
+    return !this.isPolling && this.step.at === "rest" && this.cause ? "waiting" : "connecting";
   }
 
   /** Tells by what updates come, if that changed. */
   tell(): void {
     const state = this.#state;
-    const cause = (this.isPolling ? this.pollCause : null) ?? this.cause;
+    const cause = this.pollCause ?? this.cause;
     if (state === this.told.state && isSameCause(cause, this.told.cause)) return;
     this.told = { state, cause };
     this.emit({ kind: "connection", status: this.told });

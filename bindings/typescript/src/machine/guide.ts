@@ -31,7 +31,8 @@ export class Guide {
   readonly #chosen: TransportChoice;
   readonly #part: number;
   #advice: Advice | null = null;
-  #askedAt: number | null = null;
+  /** When the hub may be asked again. */
+  nextAt = -Infinity;
   #lastAsk = 0;
 
   constructor(chosen: TransportChoice, part: number) {
@@ -42,18 +43,12 @@ export class Guide {
   /** Whether the hub is to be asked before a socket is opened. */
   isDue(now: number): boolean {
     // Who only polls has no socket to be advised about.
-    const next = this.nextAt;
-    return this.#chosen !== "polling" && (next === null || next <= now);
-  }
-
-  /** When the hub may be asked again, if it ever was. */
-  get nextAt(): number | null {
-    return this.#askedAt === null ? null : this.#askedAt + ASK_EVERY_MS;
+    return this.#chosen !== "polling" && this.nextAt <= now;
   }
 
   /** The hub is asked now; gives the number of the question. */
   ask(now: number): number {
-    this.#askedAt = now;
+    this.nextAt = now + ASK_EVERY_MS;
     this.#lastAsk += 1;
     return this.#lastAsk;
   }

@@ -141,6 +141,12 @@ export type Input =
       readonly retryAfterMs: number | null;
     };
 
+/** An input of one type. */
+export type InputOf<T extends Input["type"]> = Extract<Input, { readonly type: T }>;
+
+/** A command of one type. */
+export type CommandOf<T extends Command["type"]> = Extract<Command, { readonly type: T }>;
+
 /** What is to be done, in order. */
 export type Command =
   | { readonly type: "ask_advice"; readonly ask: number }

@@ -26,7 +26,6 @@ export type Next =
 
 /** An open socket. */
 export class Link {
-  readonly conn: number;
   /** Whether the hub has acknowledged the subscription on this socket. */
   subscribed = false;
   /** Whether the hub has answered a ping on this socket. */
@@ -42,8 +41,7 @@ export class Link {
   #resyncAt: number;
 
   /** A socket that was just opened: everything is to be subscribed to. */
-  constructor(conn: number, now: number) {
-    this.conn = conn;
+  constructor(now: number) {
     this.#heard = now;
     this.#nextPing = now;
     this.#resyncAt = now;

@@ -4,7 +4,7 @@
 // waited for.
 import type { Code, PipelineId } from "../generated/index.js";
 import type { Core } from "./core.js";
-import type { Cause, Input } from "./io.js";
+import type { InputOf } from "./io.js";
 
 /** How long polls rest while nobody can be looking; they are due at once when somebody is. */
 const HIDDEN_MS = 15_000;
@@ -23,7 +23,7 @@ export function startPolls(core: Core, now: number): void {
 const isExpected = (core: Core, pipeline: string, poll: number): boolean => core.isPolling && core.polls.expects(pipeline, poll);
 
 /** A poll was answered. */
-export function onPolled(core: Core, now: number, answer: Extract<Input, { type: "poll_answered" }>): void {
+export function onPolled(core: Core, now: number, answer: InputOf<"poll_answered">): void {
   const { poll, pipeline, messages, bad, unknown } = answer;
   if (!isExpected(core, pipeline, poll)) return;
   // A poll asks for what comes after the cursor: it is a resync by itself.
@@ -49,7 +49,7 @@ function pauseAfter(core: Core, pipeline: PipelineId): number {
 }
 
 /** A poll failed. */
-export function onPollFailed(core: Core, now: number, failure: Extract<Input, { type: "poll_failed" }>): void {
+export function onPollFailed(core: Core, now: number, failure: InputOf<"poll_failed">): void {
   const { poll, pipeline, code, message, retryAfterMs } = failure;
   if (!isExpected(core, pipeline, poll)) return;
   const askedFrom = core.polls.askedFrom(pipeline);
@@ -71,9 +71,7 @@ export function onPollFailed(core: Core, now: number, failure: Extract<Input, { 
       if (!core.pipelines.has(pipeline)) stopPoll(core, pipeline);
       return;
     default: {
-      const kind = core.offline ? "offline" : "failed";
-      const cause: Cause = code === null ? { kind, message } : { kind: "rejected", code, message };
-      core.pollCause = cause;
+      core.pollCause = code === null ? core.failure(message) : { kind: "rejected", code, message };
     }
   }
 }
@@ -86,7 +84,7 @@ export function endPipeline(core: Core, pipeline: string, code: Code): void {
 }
 
 /** Follows these too. */
-export function follow(core: Core, now: number, pipelines: readonly PipelineId[]): void {
+export function follow(core: Core, now: number, { pipelines }: InputOf<"follow">): void {
   core.isFixed = false;
   for (const id of pipelines) {
     if (!core.pipelines.add(id, true)) continue;
@@ -97,10 +95,9 @@ export function follow(core: Core, now: number, pipelines: readonly PipelineId[]
 }
 
 /** Follows these no more. */
-export function unfollow(core: Core, pipelines: readonly PipelineId[]): void {
+export function unfollow(core: Core, _: number, { pipelines }: InputOf<"unfollow">): void {
   const gone = pipelines.filter((id) => core.pipelines.remove(id));
-  const link = core.link();
-  if (link && gone.length > 0) core.push({ type: "unsubscribe", conn: link.conn, pipelines: gone });
+  if (core.step.at === "talk" && gone.length > 0) core.push({ type: "unsubscribe", conn: core.step.conn, pipelines: gone });
   for (const id of gone) {
     stopPoll(core, id);
     core.emit({ kind: "removed", pipeline: id });
@@ -114,10 +111,10 @@ function stopPoll(core: Core, pipeline: PipelineId): void {
 }
 
 /** The hub told its pipelines, or null where it could not be asked. */
-export function onListed(core: Core, now: number, { list, pipelines, message }: Extract<Input, { type: "listed" }>): void {
+export function onListed(core: Core, now: number, { list, pipelines, message }: InputOf<"listed">): void {
   if (!core.isPolling || !core.polls.listed(list, pipelines !== null, core.rest, now)) return;
   if (!pipelines) {
-    core.pollCause = { kind: core.offline ? "offline" : "failed", message };
+    core.pollCause = core.failure(message);
     return;
   }
   for (const { pipeline_id: id, pipeline_type: type } of pipelines) {

@@ -2,12 +2,12 @@
 //
 // What may come in: what a socket tells, also one that was given up. What it never does: believe a socket that is not
 // the current one; go live by a socket that has not answered for everything.
-import type { Code, SubscribeAck, SubscribeReply } from "../generated/index.js";
-import { isMessage, type Message } from "../messages.js";
+import type { SubscribeAck } from "../generated/index.js";
+import { isMessage } from "../messages.js";
 import { isRetryable } from "./codes.js";
 import { type Core, OPEN_WITHIN_MS } from "./core.js";
 import { LONGEST_ASKED_MS } from "./guide.js";
-import type { Cause } from "./io.js";
+import type { Cause, InputOf } from "./io.js";
 import { Link, type Question, SILENCE_MS } from "./link.js";
 import { endPipeline } from "./poll.js";
 
@@ -17,14 +17,12 @@ const FAILURES = 3;
 const REST_MS = 1_000;
 
 /** The hub has let the socket in. */
-export function onOpened(core: Core, now: number, conn: number): void {
-  const { phase } = core;
-  if (phase.name === "connecting" && phase.conn === conn) core.phase = { name: "joining", link: new Link(conn, now) };
-  if (phase.name === "probing" && phase.conn === conn) core.phase = { name: "proving", link: new Link(conn, now) };
+export function onOpened(core: Core, now: number, { conn }: InputOf<"socket_opened">): void {
+  if (core.step.at === "open" && core.conn === conn) core.step = { at: "talk", conn, link: new Link(now) };
 }
 
 /** The hub, or something before it, does not let the socket in. */
-export function onRefused(core: Core, now: number, conn: number, code: Code | null, message: string): void {
+export function onRefused(core: Core, now: number, { conn, code, message }: InputOf<"socket_refused">): void {
   // No hub's word: a proxy, or a server that is none. Polling may get through.
   if (code === null) onLost(core, now, conn, { kind: "refused", message });
   else if (isRetryable(code)) onLost(core, now, conn, { kind: "rejected", code, message });
@@ -33,8 +31,8 @@ export function onRefused(core: Core, now: number, conn: number, code: Code | nu
 }
 
 /** The socket broke, or could not be opened. */
-export function onBroken(core: Core, now: number, conn: number, message: string): void {
-  onLost(core, now, conn, { kind: core.offline ? "offline" : "failed", message });
+export function onBroken(core: Core, now: number, { conn, message }: InputOf<"socket_lost">): void {
+  onLost(core, now, conn, core.failure(message));
 }
 
 /** Opening the socket takes too long. */
@@ -44,45 +42,23 @@ export function onSlow(core: Core, now: number, conn: number): void {
 
 function onLost(core: Core, now: number, conn: number, cause: Cause): void {
   if (core.conn !== conn) return;
-  const { phase } = core;
-  core.dropSocket();
   core.cause = cause;
-  switch (phase.name) {
-    case "connecting":
-    case "joining":
-    case "live": {
-      let wait = core.reopen.fail();
-      // Who had a socket lost it together with everybody else who had one, if it was the hub that went.
-      if (phase.name !== "connecting") wait = core.reopen.spread(Math.max(wait, core.guide.retryAfterMs));
-      // Waiting for a second silence, or asking a proxy twice, is time without data; another failure may be a restart.
-      const enough = cause.kind === "refused" || cause.kind === "silence" || core.reopen.failures >= FAILURES;
-      if (enough && core.guide.choice === "auto") {
-        core.reopen.reset();
-        core.poll(now, now + core.probe.fail());
-      } else {
-        core.phase = { name: "waiting", until: now + wait };
-      }
-      return;
-    }
-    case "probing":
-    case "proving":
-      core.poll(now, now + core.probe.fail());
-      return;
-    // Without a socket there is none to lose.
-    case "idle":
-    case "waiting":
-    case "asking":
-    case "polling":
-    case "inquiring":
-    case "closed":
-      return;
-    default:
-      phase satisfies never;
+  if (core.isPolling) return core.poll(now, now + core.probe.fail());
+  let wait = core.reopen.fail();
+  // Who had a socket lost it together with everybody else who had one, if it was the hub that went.
+  if (core.link()) wait = core.reopen.spread(Math.max(wait, core.guide.retryAfterMs));
+  // Waiting for a second silence, or asking a proxy twice, is time without data; another failure may be a restart.
+  const enough = cause.kind === "refused" || cause.kind === "silence" || core.reopen.failures >= FAILURES;
+  if (enough && core.guide.choice === "auto") {
+    core.reopen.reset();
+    core.poll(now, now + core.probe.fail());
+  } else {
+    core.pause(now + wait);
   }
 }
 
 /** The answer to `subscribe`. */
-export function onSubscribed(core: Core, now: number, conn: number, reply: SubscribeReply): void {
+export function onSubscribed(core: Core, now: number, { conn, reply }: InputOf<"subscribed">): void {
   const question = core.link(conn)?.answered("subscribe", now, core.pingEveryMs);
   if (!question) return;
   if (!("error" in reply)) {
@@ -118,29 +94,23 @@ function onAcknowledged(core: Core, { all, asked }: Extract<Question, { kind: "s
 }
 
 /** The answer to a ping. */
-export function onPong(core: Core, now: number, conn: number): void {
+export function onPong(core: Core, now: number, { conn }: InputOf<"pong">): void {
   if (core.link(conn)?.answered("ping", now, core.pingEveryMs)) promote(core);
 }
 
 /** Goes live, or more surely so, as far as the socket has shown that it works. */
 function promote(core: Core): void {
-  const { phase } = core;
-  if (phase.name === "joining" && phase.link.subscribed) {
-    core.cause = null;
-    core.phase = { name: "live", link: phase.link };
-  } else if (phase.name === "proving" && phase.link.subscribed && phase.link.proven) {
-    core.cause = null;
-    core.phase = { name: "live", link: phase.link };
-    core.stopPolls();
-  }
-  if (core.phase.name === "live" && core.phase.link.proven) {
-    core.reopen.reset();
-    core.probe.reset();
-  }
+  const link = core.link();
+  if (!link?.subscribed || (core.isPolling && !link.proven)) return;
+  core.cause = null;
+  core.stopPolls();
+  if (!link.proven) return;
+  core.reopen.reset();
+  core.probe.reset();
 }
 
 /** A message came. */
-export function onMessage(core: Core, now: number, conn: number, message: Message): void {
+export function onMessage(core: Core, now: number, { conn, message }: InputOf<"message">): void {
   const link = core.link(conn);
   if (!link) return;
   link.heard(now);
@@ -158,16 +128,14 @@ export function onMessage(core: Core, now: number, conn: number, message: Messag
 }
 
 function onHubClosing(core: Core, now: number, retryAfterMs: number): void {
-  const { phase } = core;
   const until = now + core.reopen.spread(Math.max(Math.min(retryAfterMs, LONGEST_ASKED_MS), core.guide.retryAfterMs));
-  core.dropSocket();
   core.cause = { kind: "hub_closing", retryAfterMs };
   core.notBefore = until;
-  core.phase = phase.name === "proving" ? { name: "polling", probeAt: until } : { name: "waiting", until };
+  core.pause(until);
 }
 
 /** Something came that is no message; of this pipeline, if that could be told. */
-export function onBadMessage(core: Core, now: number, conn: number, pipeline: string | null): void {
+export function onBadMessage(core: Core, now: number, { conn, pipeline }: InputOf<"bad_message">): void {
   const link = core.link(conn);
   if (!link) return;
   link.heard(now);
@@ -184,10 +152,11 @@ function resync(core: Core, pipeline: string, at: number): void {
 
 /** Asks the next question, or finds that the socket is dead. */
 export function converse(core: Core, now: number): void {
-  const link = core.link();
-  if (!link) return;
+  const { step } = core;
+  if (step.at !== "talk") return;
+  const { conn, link } = step;
   if (link.deadAt !== null && link.deadAt <= now) {
-    onLost(core, now, link.conn, { kind: "silence", afterMs: SILENCE_MS });
+    onLost(core, now, conn, { kind: "silence", afterMs: SILENCE_MS });
     return;
   }
   if (core.pipelines.isEmpty && !link.subscribed) {
@@ -197,10 +166,10 @@ export function converse(core: Core, now: number): void {
   const next = link.next(now);
   if (next?.kind === "ping") {
     link.ask(next, now);
-    core.push({ type: "ping", conn: link.conn });
+    core.push({ type: "ping", conn });
   } else if (next) {
     const { asked, request } = core.pipelines.subscribeTo(next.all ? null : next.pipelines);
     link.ask({ kind: "subscribe", all: next.all, asked }, now);
-    core.push({ type: "subscribe", conn: link.conn, request });
+    core.push({ type: "subscribe", conn, request });
   }
 }
