@@ -11,6 +11,7 @@ import type { ClientStatus, PipelineId, PipelineStatus, PipelineType } from "./g
 import { type Fetch, Http } from "./http.js";
 import { Machine, partOf } from "./machine.js";
 import type { TransportChoice } from "./machine/io.js";
+import type { Scope } from "./machine/pipelines.js";
 import type { Intervals } from "./machine/polls.js";
 import type { OpenSocket } from "./socketio.js";
 import { type PipelineStatusStore, Snapshots } from "./store.js";
@@ -59,9 +60,15 @@ const INTERVALS: Intervals = { busyMs: 5_000, idleMs: 10_000, offlineMs: 30_000 
 function checked(ids: Iterable<PipelineId>): PipelineId[] {
   const unique = [...new Set(ids)];
   for (const id of unique) {
-    if (!PIPELINE_ID.test(id)) throw new TypeError(`"${id}" is no id of a pipeline: 1 to 128 of A-Z a-z 0-9 . _ -`);
+    if (!PIPELINE_ID.test(id)) throw new TypeError(`pipelines: "${id}" is no id; use 1 to 128 of A-Z a-z 0-9 . _ -`);
   }
   return unique;
+}
+
+/** Which pipelines are named, and which others are followed. */
+function split(pipelines: NonNullable<ConnectOptions["pipelines"]>): [ids: readonly PipelineId[], scope: Scope] {
+  if (pipelines === "all") return [[], { all: true }];
+  return "type" in pipelines ? [[], { pipeline_type: pipelines.type }] : [pipelines, null];
 }
 
 /** A store that is not connected yet, so that it can be made where nothing may happen, as while a page is rendered. */
@@ -77,13 +84,12 @@ export interface UnconnectedStore extends PipelineStatusStore {
  */
 export function createPipelineStatusStore(options: ConnectOptions): UnconnectedStore {
   const { url, token, io, polling = "long", pipelines = "all" } = options;
-  const listed = typeof pipelines === "object" && !("type" in pipelines);
-  const ids = checked(listed ? pipelines : []);
-  const scope = listed ? null : pipelines === "all" ? ({ all: true } as const) : { pipeline_type: pipelines.type };
+  const [ids, scope] = split(pipelines);
   const endpoint = new Endpoint(url, token);
+  const http = new Http(endpoint, options.fetch);
   const id = options.clientId ?? clientId();
   const machine = new Machine({
-    pipelines: ids,
+    pipelines: checked(ids),
     scope,
     // From a page, which anybody may have written: what is no state is as if it were not there.
     initial: (options.initial ?? []).filter((state) => decode("pipeline:status", state).kind === "message"),
@@ -93,14 +99,12 @@ export function createPipelineStatusStore(options: ConnectOptions): UnconnectedS
     chance: Math.random,
     userAgent: "@ragpulse/client",
   });
-  const fetch: Fetch = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
-  const http = new Http(endpoint, fetch);
   const snapshots = new Snapshots({ state: (pipeline) => machine.state(pipeline), pipelines: () => machine.pipelines });
   const driver = new Driver({
     machine,
     endpoint,
     http,
-    ...(io && { io }),
+    io,
     onUpdate: (update) => snapshots.take(update),
     onHeard: (latencyMs, hubTime) => snapshots.heard(latencyMs, hubTime),
   });

@@ -2,11 +2,15 @@
 //
 // What may come in: inputs from sockets, requests, timers and the page, also while others are being handled. What it
 // never does: decide anything; let an input overtake another.
+import { decode } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
-import type { Http } from "./http.js";
-import type { Machine } from "./machine.js";
-import type { Command, Input, Update } from "./machine/io.js";
 import type { ClientStatus } from "./generated/index.js";
+import type { Http } from "./http.js";
+import { said } from "./json.js";
+import type { Machine } from "./machine.js";
+import { isCode } from "./machine/codes.js";
+import { OPEN_WITHIN_MS } from "./machine/core.js";
+import type { Command, Input, Update } from "./machine/io.js";
 import type { Connection, OpenSocket } from "./socketio.js";
 
 /** A timer that is so late was not looked at for a while: the machine slept, or the page was throttled. */
@@ -20,7 +24,7 @@ export interface DriverParts {
   readonly endpoint: Endpoint;
   readonly http: Http;
   /** `io` of socket.io-client, if not the one that is installed. */
-  readonly io?: OpenSocket;
+  readonly io?: OpenSocket | undefined;
   readonly onUpdate: (update: Update) => void;
   /** Something came from the hub: after which round trip, and what its clock said, where that is known. */
   readonly onHeard: (latencyMs: number | null, hubTime: number | null) => void;
@@ -34,8 +38,8 @@ export class Driver {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection | null = null;
   #conn: number | null = null;
-  readonly #polls = new Map<string, AbortController>();
-  readonly #ended = new AbortController();
+  /** The requests under way: the polls by their pipelines, and the questions by theirs. */
+  readonly #requests = new Map<string, AbortController>();
   #unwatch: () => void = () => {};
 
   constructor(parts: DriverParts) {
@@ -84,7 +88,7 @@ export class Driver {
     const { machine } = this.#parts;
     if (machine.phase === "closed") {
       this.#unwatch();
-      this.#ended.abort();
+      this.#abort(...this.#requests.keys());
       return;
     }
     const { deadline } = machine;
@@ -102,26 +106,46 @@ export class Driver {
     this.#conn = conn;
     try {
       const { Connection } = await import("./socketio.js");
-      if (this.#conn === conn) this.#connection = new Connection(conn, endpoint, io, (input) => this.give(input), onHeard);
+      if (this.#conn !== conn) return;
+      const tell = (input: Input): void => this.give(input);
+      this.#connection = new Connection({ conn, endpoint, io, withinMs: OPEN_WITHIN_MS, decode, isCode, tell, heard: onHeard });
     } catch (error) {
-      this.give({ type: "socket_lost", conn, message: String(error) });
+      this.give({ type: "socket_lost", conn, message: said(error) });
     }
   }
 
+  #request(name: string): AbortController {
+    const under = new AbortController();
+    this.#requests.set(name, under);
+    return under;
+  }
+
+  #abort(...names: string[]): void {
+    for (const name of names) {
+      this.#requests.get(name)?.abort();
+      this.#requests.delete(name);
+    }
+  }
+
+  /** Tells what a request led to, and that an answer came; one that was held says nothing about the way. */
+  async #answer(answer: Promise<Input>, isHeld = false): Promise<void> {
+    const asked = performance.now();
+    const input = await answer;
+    const isGood = input.type === "poll_answered" || (input.type === "listed" && input.pipelines !== null);
+    if (isGood) this.#parts.onHeard(isHeld ? null : performance.now() - asked, null);
+    this.give(input);
+  }
+
   #do(command: Command): void {
-    const { http, onUpdate, onHeard } = this.#parts;
+    const { http, onUpdate } = this.#parts;
     switch (command.type) {
+      // No pipeline's name has a space.
       case "ask_advice":
-        void http.advice(command.ask, this.#ended.signal).then((input) => this.give(input));
+        void this.#answer(http.advice(command.ask, this.#request("the advice")));
         return;
-      case "list": {
-        const asked = performance.now();
-        void http.list(command.list, this.#ended.signal).then((input) => {
-          if (input.type === "listed" && input.pipelines) onHeard(performance.now() - asked, null);
-          this.give(input);
-        });
+      case "list":
+        void this.#answer(http.list(command.list, this.#request("the list")));
         return;
-      }
       case "open_socket":
         void this.#open(command.conn);
         return;
@@ -136,25 +160,11 @@ export class Driver {
         return this.#connection?.subscribe(command.request);
       case "ping":
         return this.#connection?.ping();
-      case "poll": {
-        const under = new AbortController();
-        this.#polls.set(command.pipeline, under);
-        const asked = performance.now();
-        void http.poll(command, under.signal).then((input) => {
-          // An answer that was held says nothing about the way.
-          if (input.type === "poll_answered") onHeard(command.waitSeconds > 0 ? null : performance.now() - asked, null);
-          this.give(input);
-        });
-        return;
-      }
-      case "stop_poll":
-        this.#polls.get(command.pipeline)?.abort();
-        this.#polls.delete(command.pipeline);
+      case "poll":
+        void this.#answer(http.poll(command, this.#request(command.pipeline)), command.waitSeconds > 0);
         return;
       case "stop_polls":
-        for (const under of this.#polls.values()) under.abort();
-        this.#polls.clear();
-        return;
+        return this.#abort(...command.pipelines);
       case "emit":
         return onUpdate(command.update);
       default:
@@ -165,19 +175,14 @@ export class Driver {
 
 /** Tells what a page learns of its visibility and network; nothing where there is no page. Gives how to end it. */
 function watchPage(tell: (input: Input) => void): () => void {
-  const page = (globalThis as { document?: Document }).document;
-  const shown = (): void => tell({ type: page?.visibilityState === "hidden" ? "hidden" : "visible" });
-  const online = (): void => tell({ type: "online" });
-  const offline = (): void => tell({ type: "offline" });
-  if (!page?.addEventListener || typeof globalThis.addEventListener !== "function") return () => {};
-  page.addEventListener("visibilitychange", shown);
-  globalThis.addEventListener("online", online);
-  globalThis.addEventListener("offline", offline);
+  const page = globalThis.document as Document | undefined;
+  if (!page) return () => {};
+  const ended = new AbortController();
+  const { signal } = ended;
+  const shown = (): void => tell({ type: page.visibilityState === "hidden" ? "hidden" : "visible" });
+  page.addEventListener("visibilitychange", shown, { signal });
+  for (const type of ["online", "offline"] as const) globalThis.addEventListener(type, () => tell({ type }), { signal });
   if (page.visibilityState === "hidden") shown();
-  if (globalThis.navigator?.onLine === false) offline();
-  return () => {
-    page.removeEventListener("visibilitychange", shown);
-    globalThis.removeEventListener("online", online);
-    globalThis.removeEventListener("offline", offline);
-  };
+  if (globalThis.navigator.onLine === false) tell({ type: "offline" });
+  return () => ended.abort();
 }

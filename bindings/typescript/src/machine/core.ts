@@ -165,8 +165,7 @@ export class Core {
   stopPolls(): void {
     if (!this.isPolling) return;
     this.isPolling = false;
-    this.push({ type: "stop_polls" });
-    this.polls.clear();
+    this.push({ type: "stop_polls", pipelines: this.polls.clear() });
     this.pollCause = null;
   }
 

@@ -163,6 +163,5 @@ export type Command =
       readonly cursor: Cursor | null;
       readonly waitSeconds: number;
     }
-  | { readonly type: "stop_poll"; readonly pipeline: PipelineId }
-  | { readonly type: "stop_polls" }
+  | { readonly type: "stop_polls"; readonly pipelines: readonly PipelineId[] }
   | { readonly type: "emit"; readonly update: Update };

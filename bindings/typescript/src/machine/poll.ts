@@ -107,7 +107,7 @@ export function unfollow(core: Core, _: number, { pipelines }: InputOf<"unfollow
 function stopPoll(core: Core, pipeline: PipelineId): void {
   if (!core.isPolling) return;
   core.polls.remove(pipeline);
-  core.push({ type: "stop_poll", pipeline });
+  core.push({ type: "stop_polls", pipelines: [pipeline] });
 }
 
 /** The hub told its pipelines, or null where it could not be asked. */

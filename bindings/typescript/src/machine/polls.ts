@@ -84,11 +84,13 @@ export class Polls {
     this.#slots.delete(pipeline);
   }
 
-  /** Polls nothing more. */
-  clear(): void {
+  /** Polls nothing more; gives what it polled. */
+  clear(): PipelineId[] {
+    const pipelines = [...this.#slots.keys()];
     this.#slots.clear();
     this.healthy = null;
     this.#listAt = 0;
+    return pipelines;
   }
 
   get #underWay(): number {
