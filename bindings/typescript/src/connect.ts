@@ -3,13 +3,13 @@
 // What may come in: the options, checked here. What it never does: throw later than at once: what goes wrong on the way
 // is told by the store's connection.
 import { clientId, override } from "./client-id.js";
-import { decode } from "./decode.js";
 import { Driver } from "./driver.js";
 import { Endpoint, type TokenSource } from "./endpoint.js";
 import { Follows } from "./follows.js";
 import type { ClientStatus, PipelineId, PipelineStatus, PipelineType } from "./generated/index.js";
-import { type Fetch, Http } from "./http.js";
-import { Machine, partOf } from "./machine.js";
+import type { Fetch } from "./http.js";
+import { Machine } from "./machine.js";
+import { partOf } from "./machine/guide.js";
 import type { TransportChoice } from "./machine/io.js";
 import type { Scope } from "./machine/pipelines.js";
 import type { Intervals } from "./machine/polls.js";
@@ -86,13 +86,11 @@ export function createPipelineStatusStore(options: ConnectOptions): UnconnectedS
   const { url, token, io, polling = "long", pipelines = "all" } = options;
   const [ids, scope] = split(pipelines);
   const endpoint = new Endpoint(url, token);
-  const http = new Http(endpoint, options.fetch);
   const id = options.clientId ?? clientId();
   const machine = new Machine({
     pipelines: checked(ids),
     scope,
-    // From a page, which anybody may have written: what is no state is as if it were not there.
-    initial: (options.initial ?? []).filter((state) => decode("pipeline:status", state).kind === "message"),
+    initial: options.initial ?? [],
     intervals: polling === "long" ? null : { ...INTERVALS, ...(polling !== "interval" && polling) },
     transport: options.transport ?? override() ?? "auto",
     part: partOf(id),
@@ -103,7 +101,7 @@ export function createPipelineStatusStore(options: ConnectOptions): UnconnectedS
   const driver = new Driver({
     machine,
     endpoint,
-    http,
+    fetch: options.fetch,
     io,
     onUpdate: (update) => snapshots.take(update),
     onHeard: (latencyMs, hubTime) => snapshots.heard(latencyMs, hubTime),
@@ -130,7 +128,7 @@ export function createPipelineStatusStore(options: ConnectOptions): UnconnectedS
     follow: (pipelines) => follows.hold(checked(pipelines)),
     retry: () => driver.give({ type: "hurry" }),
     refreshToken: () => driver.refreshToken(),
-    request: (path, signal) => http.request(path, signal),
+    request: (path, signal) => driver.request(path, signal),
     connect: () => {
       if (state !== "new") return;
       state = "connected";

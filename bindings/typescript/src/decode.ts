@@ -1,11 +1,9 @@
 // From what came over the wire to a message: the one place where JSON is looked at before it is believed.
 //
 // What may come in: anything at all. What it never does: throw; refuse a name or a field that it does not know; let
-// through what the reducer could not fold.
-import type { MessagePayloads, PreviousState } from "./generated/index.js";
-import { isObject, type Json } from "./json.js";
+// through what the reducer could not fold. It is loaded together with what brings messages.
+import type { Counts, MessagePayloads, PreviousState } from "./generated/index.js";
 import type { Message } from "./messages.js";
-import { noCounts } from "./state.js";
 
 /** What came, as far as it can be read. */
 export type Decoded =
@@ -15,14 +13,18 @@ export type Decoded =
   /** Something of a later version that is about no pipeline. */
   | { readonly kind: "foreign" };
 
+/** A JSON object of which nothing is known yet. */
+export type Json = Readonly<Record<string, unknown>>;
 type Check = (data: Json) => boolean;
 
+/** Whether a value is a JSON object. */
+export const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
 const isText = (value: unknown): value is string => typeof value === "string";
 const isNumber = (value: unknown): value is number => typeof value === "number";
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const orAbsent = (value: unknown, check: (value: unknown) => boolean): boolean => value === undefined || value === null || check(value);
 
-const COUNTED = Object.keys(noCounts());
+const COUNTED: readonly string[] = ["queued", "processing", "completed", "failed", "skipped", "cancelled"] satisfies (keyof Counts)[];
 const isPrevious = (value: unknown): boolean => value === ("interrupted" satisfies PreviousState) || COUNTED.includes(value as string);
 
 const hasPosition: Check = ({ pipeline_id, pipeline_type, epoch, seq }) =>

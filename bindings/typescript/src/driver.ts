@@ -2,11 +2,11 @@
 //
 // What may come in: inputs from sockets, requests, timers and the page, also while others are being handled. What it
 // never does: decide anything; let an input overtake another.
-import { decode } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
 import type { ClientStatus } from "./generated/index.js";
-import type { Http } from "./http.js";
-import { said } from "./json.js";
+import type { Fetch, Http, Question } from "./http.js";
+import { HubError } from "./hub-error.js";
+import { said } from "./said.js";
 import type { Machine } from "./machine.js";
 import { isCode } from "./machine/codes.js";
 import { OPEN_WITHIN_MS } from "./machine/core.js";
@@ -22,7 +22,8 @@ const LONGEST_MS = 2_147_483_647;
 export interface DriverParts {
   readonly machine: Machine;
   readonly endpoint: Endpoint;
-  readonly http: Http;
+  /** Stands for the global `fetch`. */
+  readonly fetch?: Fetch | undefined;
   /** `io` of socket.io-client, if not the one that is installed. */
   readonly io?: OpenSocket | undefined;
   readonly onUpdate: (update: Update) => void;
@@ -38,8 +39,10 @@ export class Driver {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection | null = null;
   #conn: number | null = null;
-  /** The requests under way: the polls by their pipelines, and the questions by theirs. */
+  /** The requests under way: polls by their pipelines, others by a name that no pipeline has. */
   readonly #requests = new Map<string, AbortController>();
+  /** What is to be told with the next poll. */
+  #report: string | null = null;
   #unwatch: () => void = () => {};
 
   constructor(parts: DriverParts) {
@@ -60,12 +63,17 @@ export class Driver {
   /** Tells the hub how this client fares: by the socket if there is one, else with the next poll. */
   report(status: ClientStatus): void {
     if (this.#connection) this.#connection.report(status);
-    else this.#parts.http.report(status);
+    else this.#report = JSON.stringify(status);
   }
 
   /** Shows the hub a fresh token on the open socket. Without one there is nothing to do: each request asks for a token. */
   refreshToken(): void {
     void this.#connection?.refreshToken();
+  }
+
+  /** What the hub serves at a path. */
+  async request(path: string, signal?: AbortSignal): Promise<unknown> {
+    return (await this.#http()).request(path, signal);
   }
 
   /** Hands an input to the machine, after those that came before it. */
@@ -108,16 +116,10 @@ export class Driver {
       const { Connection } = await import("./socketio.js");
       if (this.#conn !== conn) return;
       const tell = (input: Input): void => this.give(input);
-      this.#connection = new Connection({ conn, endpoint, io, withinMs: OPEN_WITHIN_MS, decode, isCode, tell, heard: onHeard });
+      this.#connection = new Connection({ conn, endpoint, io, withinMs: OPEN_WITHIN_MS, isCode, tell, heard: onHeard });
     } catch (error) {
       this.give({ type: "socket_lost", conn, message: said(error) });
     }
-  }
-
-  #request(name: string): AbortController {
-    const under = new AbortController();
-    this.#requests.set(name, under);
-    return under;
   }
 
   #abort(...names: string[]): void {
@@ -127,24 +129,45 @@ export class Driver {
     }
   }
 
-  /** Tells what a request led to, and that an answer came; one that was held says nothing about the way. */
-  async #answer(answer: Promise<Input>, isHeld = false): Promise<void> {
-    const asked = performance.now();
-    const input = await answer;
-    const isGood = input.type === "poll_answered" || (input.type === "listed" && input.pipelines !== null);
-    if (isGood) this.#parts.onHeard(isHeld ? null : performance.now() - asked, null);
+  /** Like the socket's part, what asks by HTTP is loaded when it is needed. */
+  async #http(): Promise<Http> {
+    const { endpoint, fetch } = this.#parts;
+    const { Http } = await import("./http.js");
+    return new Http({ endpoint, fetch, isCode, HubError });
+  }
+
+  /** Asks, and tells what it led to. */
+  async #ask(question: Question): Promise<void> {
+    const isPoll = question.type === "poll";
+    const under = new AbortController();
+    this.#requests.set(isPoll ? question.pipeline : `${question.type}?`, under);
+    const report = isPoll ? this.#report : null;
+    if (isPoll) this.#report = null;
+    let input: Input;
+    try {
+      const http = await this.#http();
+      const asked = performance.now();
+      input = await http.ask(question, under, report);
+      // An answer that was held says nothing about the way, and one that says no may be anybody's.
+      const isHeld = isPoll && question.waitSeconds > 0;
+      const isGood = input.type === "poll_answered" || (input.type === "listed" && input.pipelines);
+      if (isGood) this.#parts.onHeard(isHeld ? null : performance.now() - asked, null);
+    } catch (error) {
+      input = failed(question, said(error));
+    }
     this.give(input);
   }
 
   #do(command: Command): void {
-    const { http, onUpdate } = this.#parts;
     switch (command.type) {
-      // No pipeline's name has a space.
       case "ask_advice":
-        void this.#answer(http.advice(command.ask, this.#request("the advice")));
+        // What the answer is most likely to lead to is loaded meanwhile.
+        import("./socketio.js").catch(() => {});
+        void this.#ask(command);
         return;
       case "list":
-        void this.#answer(http.list(command.list, this.#request("the list")));
+      case "poll":
+        void this.#ask(command);
         return;
       case "open_socket":
         void this.#open(command.conn);
@@ -160,16 +183,27 @@ export class Driver {
         return this.#connection?.subscribe(command.request);
       case "ping":
         return this.#connection?.ping();
-      case "poll":
-        void this.#answer(http.poll(command, this.#request(command.pipeline)), command.waitSeconds > 0);
-        return;
       case "stop_polls":
         return this.#abort(...command.pipelines);
       case "emit":
-        return onUpdate(command.update);
+        return this.#parts.onUpdate(command.update);
       default:
         return command satisfies never;
     }
+  }
+}
+
+/** What a question leads to that nobody answers. */
+function failed(question: Question, message: string): Input {
+  switch (question.type) {
+    case "ask_advice":
+      return { type: "not_advised", ask: question.ask };
+    case "list":
+      return { type: "listed", list: question.list, pipelines: null, message };
+    case "poll":
+      return { type: "poll_failed", poll: question.poll, pipeline: question.pipeline, code: null, message, retryAfterMs: null };
+    default:
+      return question satisfies never;
   }
 }
 

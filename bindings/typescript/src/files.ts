@@ -33,11 +33,6 @@ export class FileTable {
     return state === "queued" ? this.#queued : state === "processing" ? this.#processing : this.#ended;
   }
 
-  /** How many there are. */
-  get size(): number {
-    return this.#groups.reduce((size, group) => size + group.size, 0);
-  }
-
   /** The file of this id. */
   get(id: string): FileStatus | undefined {
     return this.#groups.find((group) => group.has(id))?.get(id);

@@ -1,16 +1,17 @@
 // Polls and questions by `fetch`: a thin driver that turns answers into the machine's inputs.
 //
 // What may come in: answers of a hub, of a proxy before it, or none. What it never does: try again, or wait for ever:
-// when and whether to ask again is the machine's business.
-import { decode } from "./decode.js";
+// when and whether to ask again is the machine's business; import what is loaded before it, which would make bundlers cut
+// that in two.
+import { decode, isObject } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
-import type { ClientStatus, Code } from "./generated/index.js";
-import { isObject, said } from "./json.js";
-import { isCode } from "./machine/codes.js";
-import { ASK_WITHIN_MS } from "./machine/guide.js";
-import type { CommandOf, InputOf, Listed, TransportChoice } from "./machine/io.js";
+import type { Code } from "./generated/index.js";
+import type { HubError } from "./hub-error.js";
+import type { CommandOf, Input, InputOf, Listed, TransportChoice } from "./machine/io.js";
 import type { Message } from "./messages.js";
 
+/** How long the answer to a question for advice may take. */
+const ASK_WITHIN_MS = 3_000;
 /** How much longer than a hub may hold an answer it may take. */
 const GRACE_MS = 10_000;
 /** How long a plain answer may take. */
@@ -22,21 +23,6 @@ const CHOICES: readonly unknown[] = ["auto", "websocket", "polling"] satisfies T
 /** `fetch`, or what stands for it. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** What went wrong with a request of one's own. */
-export class HubError extends Error {
-  /** The status of HTTP. */
-  readonly status: number;
-  /** The hub's code, or null where it was no hub that answered. */
-  readonly code: Code | null;
-
-  constructor(message: string, status: number, code: Code | null) {
-    super(message);
-    this.name = "HubError";
-    this.status = status;
-    this.code = code;
-  }
-}
-
 /** An answer that was read to its end. */
 interface Answer {
   /** The status of HTTP where it is no success. */
@@ -47,26 +33,31 @@ interface Answer {
   readonly retryAfterMs: number | null;
 }
 
-/** What a hub says of why it does not do something; of something that is no hub, the status. */
-function problemOf({ failed, body }: Answer): { code: Code | null; message: string } {
-  if (isObject(body) && isCode(body["code"])) return { code: body["code"], message: String(body["detail"] ?? body["code"]) };
-  return { code: null, message: failed === null ? "the answer is not a hub's" : `HTTP ${failed}` };
+/** What the machine asks by HTTP. */
+export type Question = CommandOf<"ask_advice" | "list" | "poll">;
+
+/** What asking works with. */
+export interface HttpParts {
+  readonly endpoint: Endpoint;
+  /** Stands for the global `fetch`. */
+  readonly fetch?: Fetch | undefined;
+  readonly isCode: (text: unknown) => text is Code;
+  readonly HubError: typeof HubError;
 }
 
-/** Asks a hub by HTTP. */
+/** Asks a hub by HTTP. Where nothing answers, each rejects. */
 export class Http {
-  readonly #endpoint: Endpoint;
-  readonly #fetch: Fetch;
-  #report: string | null = null;
+  readonly #parts: HttpParts;
 
-  constructor(endpoint: Endpoint, fetch: Fetch = (url, init) => globalThis.fetch(url, init)) {
-    this.#endpoint = endpoint;
-    this.#fetch = fetch;
+  constructor(parts: HttpParts) {
+    this.#parts = parts;
   }
 
-  /** How this client fares, to be told with the next poll. */
-  report(status: ClientStatus): void {
-    this.#report = JSON.stringify(status);
+  /** What a hub says of why it does not do something; of something that is no hub, the status. */
+  #problemOf({ failed, body }: Answer): { code: Code | null; message: string } {
+    const code = isObject(body) ? body["code"] : null;
+    if (isObject(body) && this.#parts.isCode(code)) return { code, message: String(body["detail"] ?? code) };
+    return { code: null, message: failed === null ? "the answer is not a hub's" : `HTTP ${failed}` };
   }
 
   /**
@@ -82,8 +73,8 @@ export class Http {
     try {
       const answer = await this.#get(path, REQUEST_WITHIN_MS, under);
       if (answer.failed === null && answer.body !== undefined) return answer.body;
-      const { code, message } = problemOf(answer);
-      throw new HubError(message, answer.failed ?? 200, code);
+      const { code, message } = this.#problemOf(answer);
+      throw new this.#parts.HubError(message, answer.failed ?? 200, code);
     } finally {
       signal?.removeEventListener("abort", stop);
     }
@@ -92,12 +83,13 @@ export class Http {
   async #get(path: string, withinMs: number, under: AbortController, more?: Record<string, string>): Promise<Answer> {
     const timer = setTimeout(() => under.abort(new Error(`no answer within ${withinMs / 1_000} s`)), withinMs);
     try {
-      const token = await this.#endpoint.token();
+      const { endpoint, fetch = globalThis.fetch } = this.#parts;
+      const token = await endpoint.token();
       const { signal } = under;
       signal.throwIfAborted();
       const headers: Record<string, string> = { accept: "application/json", ...more };
       if (token !== null) headers["authorization"] = `Bearer ${token}`;
-      const response = await this.#fetch(this.#endpoint.at(path), { headers, signal, cache: "no-store" });
+      const response = await fetch(endpoint.at(path), { headers, signal, cache: "no-store" });
       const text = await response.text();
       const seconds = Number(response.headers.get("retry-after") ?? NaN);
       return {
@@ -110,11 +102,17 @@ export class Http {
     }
   }
 
+  /** Asks what the machine wants to know. `report` is how this client fares, to be told with a poll. */
+  ask(command: Question, under: AbortController, report: string | null): Promise<Input> {
+    if (command.type === "poll") return this.#poll(command, under, report);
+    return command.type === "list" ? this.#list(command.list, under) : this.#advice(command.ask, under);
+  }
+
   /** How the hub wants to be followed. */
-  async advice(ask: number, under: AbortController): Promise<InputOf<"advised" | "not_advised">> {
-    const info = await this.#get("/api/socket/info", ASK_WITHIN_MS, under).catch(() => null);
-    if (!info || info.failed !== null || !isObject(info.body)) return { type: "not_advised", ask };
-    const { transport, rollout_percentage: rollout, retry_after_ms: retry } = info.body;
+  async #advice(ask: number, under: AbortController): Promise<InputOf<"advised" | "not_advised">> {
+    const { failed, body } = await this.#get("/api/socket/info", ASK_WITHIN_MS, under);
+    if (failed !== null || !isObject(body)) return { type: "not_advised", ask };
+    const { transport, rollout_percentage: rollout, retry_after_ms: retry } = body;
     return {
       type: "advised",
       ask,
@@ -128,45 +126,57 @@ export class Http {
   }
 
   /** Which pipelines the hub knows. */
-  async list(list: number, under: AbortController): Promise<InputOf<"listed">> {
-    const failed = (message: string): InputOf<"listed"> => ({ type: "listed", list, pipelines: null, message });
-    try {
-      const answer = await this.#get("/api/rag-status", REQUEST_WITHIN_MS, under);
-      const pipelines = answer.failed === null && isObject(answer.body) ? answer.body["pipelines"] : null;
-      if (!Array.isArray(pipelines)) return failed(problemOf(answer).message);
-      return { type: "listed", list, pipelines: pipelines.filter(isListed), message: "" };
-    } catch (error) {
-      return failed(said(error));
-    }
+  async #list(list: number, under: AbortController): Promise<InputOf<"listed">> {
+    const answer = await this.#get("/api/rag-status", REQUEST_WITHIN_MS, under);
+    const pipelines = answer.failed === null ? listedIn(answer.body) : null;
+    return { type: "listed", list, pipelines, message: pipelines ? "" : this.#problemOf(answer).message };
   }
 
   /** One page of what comes after a cursor. */
-  async poll(
+  async #poll(
     { poll, pipeline, cursor, waitSeconds }: CommandOf<"poll">,
     under: AbortController,
+    report: string | null,
   ): Promise<InputOf<"poll_answered" | "poll_failed">> {
     const query = new URLSearchParams({ wait: String(waitSeconds), ...(cursor && { epoch: cursor.epoch, seq: String(cursor.seq) }) });
-    const report = this.#report;
-    this.#report = null;
-    try {
-      const answer = await this.#get(
-        `/api/pipelines/${encodeURIComponent(pipeline)}/events?${query.toString()}`,
-        waitSeconds * 1_000 + GRACE_MS,
-        under,
-        report === null ? {} : { [CLIENT_STATUS]: report },
-      );
-      const page = answer.failed === null ? read(answer.body) : null;
-      if (page) return { type: "poll_answered", poll, pipeline, ...page };
-      return { type: "poll_failed", poll, pipeline, ...problemOf(answer), retryAfterMs: answer.retryAfterMs };
-    } catch (error) {
-      return { type: "poll_failed", poll, pipeline, code: null, message: said(error), retryAfterMs: null };
+    const answer = await this.#get(
+      `/api/pipelines/${encodeURIComponent(pipeline)}/events?${query.toString()}`,
+      waitSeconds * 1_000 + GRACE_MS,
+      under,
+      report === null ? {} : { [CLIENT_STATUS]: report },
+    );
+    const page = answer.failed === null ? this.#read(answer.body) : null;
+    if (page) return { type: "poll_answered", poll, pipeline, ...page };
+    return { type: "poll_failed", poll, pipeline, ...this.#problemOf(answer), retryAfterMs: answer.retryAfterMs };
+  }
+
+  /** Reads a page; null for what is none. */
+  #read(answer: unknown): Pick<InputOf<"poll_answered">, "messages" | "bad" | "unknown"> | null {
+    if (!isObject(answer)) return null;
+    const { snapshot, reason } = answer;
+    const events: unknown = isObject(snapshot)
+      ? [{ event: "pipeline:status", data: reason === undefined ? snapshot : { ...snapshot, reason } }]
+      : answer["events"];
+    if (!Array.isArray(events)) return null;
+    const messages: Message[] = [];
+    for (const event of events as unknown[]) {
+      const decoded = isObject(event) && typeof event["event"] === "string" ? decode(event["event"], event["data"]) : null;
+      // What comes after it would be beyond a hole.
+      if (decoded?.kind !== "message") return { messages, bad: true, unknown: false };
+      messages.push(decoded.message);
     }
+    return { messages, bad: false, unknown: reason === "unknown_pipeline" };
   }
 }
 
-/** Whether this is what a hub lists of a pipeline. */
-export const isListed = (one: unknown): one is Listed =>
-  isObject(one) && typeof one["pipeline_id"] === "string" && typeof one["pipeline_type"] === "string";
+/** The pipelines that an answer of `/api/rag-status` lists, or null where it is none. */
+export function listedIn(answer: unknown): Listed[] | null {
+  const pipelines = isObject(answer) ? answer["pipelines"] : null;
+  if (!Array.isArray(pipelines)) return null;
+  return pipelines.filter(
+    (one): one is Listed => isObject(one) && typeof one["pipeline_id"] === "string" && typeof one["pipeline_type"] === "string",
+  );
+}
 
 /** JSON, or undefined for what is none. */
 function parsed(text: string): unknown {
@@ -175,22 +185,4 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** Reads a page; null for what is none. */
-function read(answer: unknown): Pick<InputOf<"poll_answered">, "messages" | "bad" | "unknown"> | null {
-  if (!isObject(answer)) return null;
-  const { snapshot, reason } = answer;
-  const events: unknown = isObject(snapshot)
-    ? [{ event: "pipeline:status", data: reason === undefined ? snapshot : { ...snapshot, reason } }]
-    : answer["events"];
-  if (!Array.isArray(events)) return null;
-  const messages: Message[] = [];
-  for (const event of events as unknown[]) {
-    const decoded = isObject(event) && typeof event["event"] === "string" ? decode(event["event"], event["data"]) : null;
-    // What comes after it would be beyond a hole.
-    if (decoded?.kind !== "message") return { messages, bad: true, unknown: false };
-    messages.push(decoded.message);
-  }
-  return { messages, bad: false, unknown: reason === "unknown_pipeline" };
 }

@@ -1,11 +1,12 @@
 // The first state, for whoever draws a page before a client connects: a server that renders it.
 //
 // What may come in: answers of a hub, or none. What it never does: wait longer than it is given; hand out half of it.
-import { decode } from "./decode.js";
+import { decode, isObject } from "./decode.js";
 import { Endpoint, type TokenSource } from "./endpoint.js";
 import type { PipelineId, PipelineStatus, PipelineType } from "./generated/index.js";
-import { type Fetch, Http, HubError, isListed } from "./http.js";
-import { isObject } from "./json.js";
+import { type Fetch, Http, listedIn } from "./http.js";
+import { HubError } from "./hub-error.js";
+import { isCode } from "./machine/codes.js";
 
 const NO_ANSWER = "the answer is not a hub's";
 
@@ -31,16 +32,16 @@ export interface InitialStateOptions {
  */
 export async function fetchInitialState(options: InitialStateOptions): Promise<PipelineStatus[]> {
   const { url, pipelines = "all", signal } = options;
-  const http = new Http(new Endpoint(url, options.token), options.fetch);
+  const http = new Http({ endpoint: new Endpoint(url, options.token), fetch: options.fetch, isCode, HubError });
   let ids: readonly PipelineId[];
   if (typeof pipelines === "object" && !("type" in pipelines)) {
     ids = pipelines;
   } else {
     const answer = await http.request("/api/rag-status", signal);
-    const listed = isObject(answer) ? answer["pipelines"] : null;
-    if (!Array.isArray(listed)) throw new Error(NO_ANSWER);
+    const listed = listedIn(answer);
+    if (!listed) throw new Error(NO_ANSWER);
     const type = pipelines === "all" ? null : pipelines.type;
-    ids = listed.filter(isListed).filter((one) => type === null || one.pipeline_type === type).map((one) => one.pipeline_id);
+    ids = listed.filter((one) => type === null || one.pipeline_type === type).map((one) => one.pipeline_id);
   }
   const states = await Promise.all(ids.map((id) => stateOf(http, id, signal)));
   return states.filter((state) => state !== null);

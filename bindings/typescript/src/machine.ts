@@ -53,16 +53,8 @@ import { Core, type MachineOptions, type PhaseName } from "./machine/core.js";
 import { ASK_WITHIN_MS } from "./machine/guide.js";
 import type { Command, ConnectionStatus, Input, InputOf } from "./machine/io.js";
 import { follow, onListed, onPolled, onPollFailed, startPolls, unfollow } from "./machine/poll.js";
-import {
-  converse, onBadMessage, onBroken, onMessage, onOpened, onPong, onRefused, onSlow, onSubscribed,
-} from "./machine/socket.js";
+import { onBroken, onOpened, onRefused, onSlow, onTold } from "./machine/socket.js";
 import type { PipelineState } from "./state.js";
-
-export type { MachineOptions, PhaseName } from "./machine/core.js";
-export { partOf } from "./machine/guide.js";
-export type { Advice, Cause, Command, ConnectionStatus, Input, Listed, TransportChoice, Update } from "./machine/io.js";
-export type { Scope } from "./machine/pipelines.js";
-export type { Intervals } from "./machine/polls.js";
 
 /** The machine. A driver gives it what happens, and does what it says, in order. */
 export class Machine {
@@ -153,10 +145,10 @@ const RULES: { readonly [T in Input["type"]]: Rule<InputOf<T>> } = {
   socket_opened: onOpened,
   socket_refused: onRefused,
   socket_lost: onBroken,
-  subscribed: onSubscribed,
-  pong: onPong,
-  message: onMessage,
-  bad_message: onBadMessage,
+  subscribed: onTold,
+  pong: onTold,
+  message: onTold,
+  bad_message: onTold,
   poll_answered: onPolled,
   poll_failed: onPollFailed,
 };
@@ -185,7 +177,7 @@ function hurry(core: Core, now: number, alsoProbe: boolean): void {
 /** What the passing of time and the last input make due. */
 function proceed(core: Core, now: number): void {
   const { step } = core;
-  if (step.at === "talk") converse(core, now);
+  if (step.at === "talk") step.rules.converse(core, now);
   else if (step.until <= now) {
     if (step.at === "rest") seek(core, now);
     else if (step.at === "ask") goOn(core, now);

@@ -1,12 +1,13 @@
 // Sockets by socket.io-client: a thin driver that turns what it tells into the machine's inputs.
 //
 // What may come in: whatever the library tells, also of a socket that was closed. What it never does: reconnect, poll
-// below Socket.IO, or keep anything: the machine does the one, and HTTP with cursors the other; import anything that
-// others import too, which would make bundlers cut the rest of this package in two.
-import type { Decoded } from "./decode.js";
+// below Socket.IO, or keep anything: the machine does the one, and HTTP with cursors the other; import what is
+// loaded before it, which would make bundlers cut that in two.
+import { decode } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
 import type { ClientStatus, Code, PipelineId, SubscribeReply, SubscribeRequest } from "./generated/index.js";
 import type { Input } from "./machine/io.js";
+import { socketRules } from "./machine/talk.js";
 
 /** What is needed of a socket of socket.io-client. */
 export interface SocketLike {
@@ -40,7 +41,6 @@ export interface SocketParts {
   readonly io: OpenSocket | undefined;
   /** How long opening it may take. */
   readonly withinMs: number;
-  readonly decode: (event: string, data: unknown) => Decoded;
   readonly isCode: (text: unknown) => text is Code;
   readonly tell: (input: Input) => void;
   /** Something came: after which round trip, and what the hub's clock said, where that is known. */
@@ -100,7 +100,7 @@ export class Connection {
         timeout: withinMs,
       });
       this.#socket = socket;
-      socket.on("connect", () => this.#tell({ type: "socket_opened", conn }));
+      socket.on("connect", () => this.#tell({ type: "socket_opened", conn, rules: socketRules }));
       socket.on("connect_error", (error: unknown) => (socket.active ? this.#lost(said(error)) : this.#refused(said(error))));
       socket.on("disconnect", (reason: unknown) => this.#lost(String(reason)));
       socket.onAny((event, data) => this.#receive(event, data));
@@ -111,7 +111,7 @@ export class Connection {
 
   #receive(event: string, data: unknown): void {
     if (this.#closed) return;
-    const { conn, decode, heard } = this.#parts;
+    const { conn, heard } = this.#parts;
     heard(null, null);
     const decoded = decode(event, data);
     if (decoded.kind === "message") this.#tell({ type: "message", conn, message: decoded.message });

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 
 import type { Cursor, PipelineStatus } from "../src/generated/index.js";
-import { Machine } from "../src/machine.js";
+import { Machine, socketRules } from "../src/machine/index.js";
 import { MAX_POLLS } from "../src/machine/polls.js";
 import type { Command, Input, TransportChoice } from "../src/machine/io.js";
 import type { Message } from "../src/messages.js";
@@ -69,7 +69,7 @@ class World {
         this.#deny("a socket against the choice", this.transport === "polling");
         this.#deny("a number twice", command.conn <= this.#lastConn);
         this.#lastConn = this.#conn = command.conn;
-        if (!bad) this.#later({ type: "socket_opened", conn: command.conn });
+        if (!bad) this.#later({ type: "socket_opened", conn: command.conn, rules: socketRules });
         else this.#later(pick<Input>(this.random, [
           { type: "socket_lost", conn: command.conn, message: "lost" },
           { type: "socket_refused", conn: command.conn, code: null, message: "refused" },
@@ -108,10 +108,9 @@ class World {
         if (bad) return void this.#queue.push({ at: this.now + 100, input: { type: "poll_failed", poll, pipeline, code: null, message: "no", retryAfterMs: null } });
         return void this.#queue.push({ at: this.now + this.random() * 3_000, input: { type: "poll_answered", poll, pipeline, messages: this.after(pipeline, command.cursor), bad: false, unknown: false } });
       }
-      case "stop_poll":
-        return void this.#polls.delete(command.pipeline);
       case "stop_polls":
-        return this.#polls.clear();
+        for (const id of command.pipelines) this.#polls.delete(id);
+        return;
       case "emit": {
         const { update } = command;
         if (update.kind === "event") {

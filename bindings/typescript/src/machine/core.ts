@@ -2,15 +2,19 @@
 //
 // What may come in: calls of the rules, with the time. What it never does: I/O, or read a clock.
 import { Backoff, type Chance } from "./backoff.js";
+import { isRetryable } from "./codes.js";
 import { Guide } from "./guide.js";
 import type { Cause, Command, ConnectionState, ConnectionStatus, TransportChoice, Update } from "./io.js";
-import { Link, PING_EVERY_MS } from "./link.js";
+import type { Link } from "./link.js";
 import { Pipelines, type Scope } from "./pipelines.js";
 import { type Intervals, Polls } from "./polls.js";
-import type { PipelineId, PipelineStatus } from "../generated/index.js";
+import type { SocketRules } from "./talk.js";
+import type { Code, PipelineId, PipelineStatus } from "../generated/index.js";
 
 /** How long opening a socket may take. */
 export const OPEN_WITHIN_MS = 5_000;
+/** After how many failures in a row polling takes over. */
+const FAILURES = 3;
 
 /**
  * What the socket is at. A socket is open or being opened where there is a `conn`; nothing but an input ends what has no
@@ -20,7 +24,7 @@ export type Step =
   | { readonly at: "rest"; readonly until: number }
   | { readonly at: "ask"; readonly until: number; readonly ask: number }
   | { readonly at: "open"; readonly until: number; readonly conn: number }
-  | { readonly at: "talk"; readonly conn: number; readonly link: Link };
+  | { readonly at: "talk"; readonly conn: number; readonly link: Link; readonly rules: SocketRules };
 
 /** The phases: what the socket is at, without polls and with them. The table in machine.ts says what each is. */
 const PHASES = {
@@ -97,9 +101,8 @@ export class Core {
     this.rest = new Backoff(500, 30_000, chance);
   }
 
-  get pingEveryMs(): number {
-    return this.hidden ? PING_EVERY_MS.hidden : PING_EVERY_MS.visible;
-  }
+  /** Whether what the hub refuses with this code may succeed later. */
+  readonly isRetryable = isRetryable;
 
   /** Where it stands. */
   get phase(): PhaseName {
@@ -115,10 +118,9 @@ export class Core {
     return !this.isPolling && this.link()?.subscribed === true;
   }
 
-  /** The open socket, if there is one; with a number, only if it is that one. */
-  link(conn?: number): Link | null {
-    const { step } = this;
-    return step.at === "talk" && (conn === undefined || step.conn === conn) ? step.link : null;
+  /** The open socket, if there is one. */
+  link(): Link | null {
+    return this.step.at === "talk" ? this.step.link : null;
   }
 
   /** The number of the socket that is open or being opened. */
@@ -155,11 +157,42 @@ export class Core {
     this.pipelines.disconnected();
   }
 
+  /** This socket is lost, or cannot be had: tries again, or polls. */
+  lost(now: number, conn: number, cause: Cause): void {
+    if (this.conn !== conn) return;
+    const { reopen, guide } = this;
+    this.cause = cause;
+    if (this.isPolling) return this.poll(now, now + this.probe.fail());
+    const wait = reopen.fail();
+    // Waiting for a second silence, or asking a proxy twice, is time without data; another failure may be a restart.
+    const enough = cause.kind === "refused" || cause.kind === "silence" || reopen.failures >= FAILURES;
+    if (enough && guide.choice === "auto") {
+      reopen.reset();
+      this.poll(now, now + this.probe.fail());
+    } else {
+      // Who had a socket lost it together with everybody else who had one, if it was the hub that went.
+      this.pause(now + (this.link() ? reopen.spread(guide.putOff(wait)) : wait));
+    }
+  }
+
+  /** Ends the subscription to one pipeline; after the last one there is nothing left to do. */
+  end(pipeline: PipelineId, code: Code): void {
+    this.emit(this.pipelines.end(pipeline, code));
+    this.stopPoll(pipeline);
+    if (this.isFixed && this.pipelines.isEmpty) this.close({ kind: "rejected", code, message: "every subscription has ended" });
+  }
+
   /** Polls everything, and tries the socket again at a time, or never. */
   poll(now: number, probeAt: number): void {
     this.pause(probeAt);
     this.isPolling = true;
     for (const id of this.pipelines.ids) this.polls.add(id, now);
+  }
+
+  stopPoll(pipeline: PipelineId): void {
+    if (!this.isPolling) return;
+    this.polls.remove(pipeline);
+    this.push({ type: "stop_polls", pipelines: [pipeline] });
   }
 
   stopPolls(): void {

@@ -9,7 +9,7 @@ export const ASK_WITHIN_MS = 3_000;
 /** The least time between two questions, also when they failed. */
 export const ASK_EVERY_MS = 30_000;
 /** The longest a hub can put a client off. */
-export const LONGEST_ASKED_MS = 300_000;
+const LONGEST_ASKED_MS = 300_000;
 
 /** CRC-32 (IEEE) of a text in UTF-8. */
 function crc32(text: string): number {
@@ -64,8 +64,8 @@ export class Guide {
     return this.#part >= this.#advice.rolloutPercentage ? "polling" : this.#advice.transport;
   }
 
-  /** How long a client that lost its socket shall wait at least. */
-  get retryAfterMs(): number {
-    return Math.min(this.#advice?.retryAfterMs ?? 0, LONGEST_ASKED_MS);
+  /** How long to stay away after a socket was lost: as long as was asked for now, or is asked for always, within reason. */
+  putOff(askedMs: number): number {
+    return Math.min(Math.max(askedMs, this.#advice?.retryAfterMs ?? 0), LONGEST_ASKED_MS);
   }
 }

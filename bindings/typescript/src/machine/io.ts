@@ -5,6 +5,7 @@ import type {
 } from "../generated/index.js";
 import type { Message, SequenceEvent } from "../messages.js";
 import type { Anomaly } from "../reducer.js";
+import type { SocketRules } from "./talk.js";
 
 /**
  * By what a client may be connected.
@@ -102,7 +103,8 @@ export type Input =
   | { readonly type: "online" }
   | { readonly type: "advised"; readonly ask: number; readonly advice: Advice }
   | { readonly type: "not_advised"; readonly ask: number }
-  | { readonly type: "socket_opened"; readonly conn: number }
+  /** With the rules for what comes of it, which are loaded together with what opens sockets. */
+  | { readonly type: "socket_opened"; readonly conn: number; readonly rules: SocketRules }
   /** The code is the hub's, or null where it was no hub that said no. */
   | { readonly type: "socket_refused"; readonly conn: number; readonly code: Code | null; readonly message: string }
   | { readonly type: "socket_lost"; readonly conn: number; readonly message: string }

@@ -4,8 +4,6 @@
 // that an answer's question is never in doubt.
 import type { Cursor, PipelineId } from "../generated/index.js";
 
-/** How often a quiet socket is tried, by whether somebody may be looking. */
-export const PING_EVERY_MS = { visible: 5_000, hidden: 15_000 } as const;
 /** How long a socket with an open question may be silent. */
 export const SILENCE_MS = 3_000;
 /** How long a question may stay open, whatever else is heard. */

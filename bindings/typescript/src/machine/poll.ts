@@ -2,7 +2,7 @@
 //
 // What may come in: answers to polls, also to such as were given up. What it never does: believe an answer that is not
 // waited for.
-import type { Code, PipelineId } from "../generated/index.js";
+import type { PipelineId } from "../generated/index.js";
 import type { Core } from "./core.js";
 import type { InputOf } from "./io.js";
 
@@ -33,7 +33,7 @@ export function onPolled(core: Core, now: number, answer: InputOf<"poll_answered
   core.pipelines.answered(pipeline);
   if (bad) core.pipelines.wantSnapshot(pipeline);
   core.polls.answered(pipeline, messages.length > 0 && !bad, pauseAfter(core, pipeline), now);
-  if (!core.pipelines.has(pipeline)) stopPoll(core, pipeline);
+  if (!core.pipelines.has(pipeline)) core.stopPoll(pipeline);
   core.pollCause = null;
 }
 
@@ -61,26 +61,19 @@ export function onPollFailed(core: Core, now: number, failure: InputOf<"poll_fai
       core.close({ kind: "rejected", code, message });
       return;
     case "forbidden":
-      endPipeline(core, pipeline, code);
+      core.end(pipeline, code);
       return;
     case "invalid_cursor":
       core.pipelines.wantSnapshot(pipeline);
       return;
     case "unknown_pipeline":
       core.emit(core.pipelines.unknown(pipeline, askedFrom));
-      if (!core.pipelines.has(pipeline)) stopPoll(core, pipeline);
+      if (!core.pipelines.has(pipeline)) core.stopPoll(pipeline);
       return;
     default: {
       core.pollCause = code === null ? core.failure(message) : { kind: "rejected", code, message };
     }
   }
-}
-
-/** Ends the subscription to one pipeline; after the last one there is nothing left to do. */
-export function endPipeline(core: Core, pipeline: string, code: Code): void {
-  core.emit(core.pipelines.end(pipeline, code));
-  stopPoll(core, pipeline);
-  if (core.isFixed && core.pipelines.isEmpty) core.close({ kind: "rejected", code, message: "every subscription has ended" });
 }
 
 /** Follows these too. */
@@ -99,15 +92,9 @@ export function unfollow(core: Core, _: number, { pipelines }: InputOf<"unfollow
   const gone = pipelines.filter((id) => core.pipelines.remove(id));
   if (core.step.at === "talk" && gone.length > 0) core.push({ type: "unsubscribe", conn: core.step.conn, pipelines: gone });
   for (const id of gone) {
-    stopPoll(core, id);
+    core.stopPoll(id);
     core.emit({ kind: "removed", pipeline: id });
   }
-}
-
-function stopPoll(core: Core, pipeline: PipelineId): void {
-  if (!core.isPolling) return;
-  core.polls.remove(pipeline);
-  core.push({ type: "stop_polls", pipelines: [pipeline] });
 }
 
 /** The hub told its pipelines, or null where it could not be asked. */
