@@ -23,7 +23,7 @@
 // | socket_refused | – | – | – | polling, or close | same | same | – | – | same | same |
 // | socket_lost | – | – | – | wait or poll | wait or poll | wait or poll | – | – | polling | polling |
 // | subscribed, good | – | – | – | – | live | resync over | – | – | – | live if ponged |
-// | subscribed, bad | – | – | – | – | close if final, else as lost | as lost | – | – | – | as joining |
+// | subscribed, bad | – | – | – | – | final: end what was refused, one by one; else as lost | same | – | – | – | same |
 // | pong | – | – | – | – | – | proven | – | – | – | live if subscribed |
 // | message | – | – | – | – | fold | fold | – | – | – | fold |
 // | bad_message | – | – | – | – | ask for a snapshot, or as lost | same | – | – | – | same |

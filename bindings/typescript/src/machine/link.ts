@@ -67,16 +67,26 @@ export class Link {
     this.#resyncAt = Math.max(this.#resyncAt, at);
   }
 
-  /** One of these was refused: each is asked for by itself. */
-  askSingly(pipelines: Iterable<PipelineId>): void {
+  /** Something of what was asked for was refused: each is asked for by itself, and so is what is not named. */
+  askSingly(pipelines: Iterable<PipelineId>, all: boolean): void {
     this.#singly = true;
+    this.#all = all;
     for (const pipeline of pipelines) this.#resync.add(pipeline);
+  }
+
+  /** Whether each is asked for by itself. */
+  get isSingly(): boolean {
+    return this.#singly;
+  }
+
+  /** Whether nothing is to be asked for, or being asked. */
+  get isAnswered(): boolean {
+    return !this.#all && this.#resync.size === 0 && !this.#open;
   }
 
   /** There is nothing to subscribe to. */
   skipSubscription(): void {
     this.#all = false;
-    this.subscribed = true;
   }
 
   /** What to ask now: nothing while a question is open. Subscriptions come before pings. */
@@ -94,7 +104,7 @@ export class Link {
   ask(question: Question, now: number): void {
     if (question.kind === "subscribe") {
       this.#all = false;
-      this.#resync = new Set(question.all ? [] : [...this.#resync].filter((id) => !question.asked.has(id)));
+      this.#resync = new Set(question.all && !this.#singly ? [] : [...this.#resync].filter((id) => !question.asked.has(id)));
     }
     this.#open = { question, asked: now };
   }

@@ -99,13 +99,10 @@ export function unfollow(core: Core, _: number, { pipelines }: InputOf<"unfollow
 
 /** The hub told its pipelines, or null where it could not be asked. */
 export function onListed(core: Core, now: number, { list, pipelines, message }: InputOf<"listed">): void {
-  if (!core.isPolling || !core.polls.listed(list, pipelines !== null, core.rest, now)) return;
-  if (!pipelines) {
-    core.pollCause = core.failure(message);
-    return;
-  }
-  for (const { pipeline_id: id, pipeline_type: type } of pipelines) {
+  if (!core.isPolling || !core.polls.expectsList(list)) return;
+  for (const { pipeline_id: id, pipeline_type: type } of pipelines ?? []) {
     if (core.pipelines.covers(type)) core.pipelines.add(id, false);
     if (core.pipelines.has(id)) core.polls.add(id, now);
   }
+  if (core.polls.listed(pipelines !== null, core.rest, now)) core.pollCause = pipelines ? null : core.failure(message);
 }

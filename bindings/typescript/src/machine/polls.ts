@@ -64,14 +64,18 @@ export class Polls {
     return this.#last;
   }
 
-  /** It was answered, or could not be; gives whether it was waited for. */
-  listed(list: number, isGood: boolean, backoff: Backoff, now: number): boolean {
-    if (this.#listAt < Infinity || list !== this.#list) return false;
+  /** Whether the answer to this question is still waited for. */
+  expectsList(list: number): boolean {
+    return this.#listAt === Infinity && list === this.#list;
+  }
+
+  /** It was answered, or could not be; gives whether there is nothing else to tell by whether polls work. */
+  listed(isGood: boolean, backoff: Backoff, now: number): boolean {
+    const isAlone = this.#slots.size === 0;
     this.#listFailures = isGood ? 0 : this.#listFailures + 1;
-    this.#listAt = now + (isGood ? LIST_MS[this.#slots.size > 0 ? "some" : "none"] : backoff.after(this.#listFailures));
-    // Without pipelines there is nothing else to tell by.
-    if (this.#slots.size === 0) this.healthy = isGood;
-    return true;
+    this.#listAt = now + (isGood ? LIST_MS[isAlone ? "none" : "some"] : backoff.after(this.#listFailures));
+    if (isAlone) this.healthy = isGood;
+    return isAlone;
   }
 
   /** Polls this too, from now on. */

@@ -62,25 +62,38 @@ function onSubscribed(core: Core, now: number, { conn, reply }: InputOf<"subscri
     // Cursors are the hub's own words; without them it gives a snapshot.
     core.pipelines.wantSnapshot(null);
     core.lost(now, conn, cause);
-  } else if (question.all && !retryable) {
+  } else if (retryable) {
+    core.lost(now, conn, cause);
+  } else if (code !== "unauthorized" && !core.link()?.isSingly && isOfSeveral(core, question)) {
+    // The others shall not suffer for one.
+    const { all, asked } = question;
+    core.link()?.askSingly(all ? core.pipelines.named : asked.keys(), all && core.pipelines.scope !== null);
+  } else if (question.all && (code === "unauthorized" || core.pipelines.scope)) {
     // One authoriser speaks for all transports: polling would be told the same.
     core.close(cause);
-  } else if (!retryable && question.asked.size > 1) {
-    core.link()?.askSingly(question.asked.keys());
-  } else if (!retryable) {
-    for (const id of question.asked.keys()) core.end(id, code);
   } else {
-    core.lost(now, conn, cause);
+    for (const id of question.asked.keys()) core.end(id, code);
   }
 }
 
-function onAcknowledged(core: Core, { all, asked }: Extract<Question, { kind: "subscribe" }>, ack: SubscribeAck): void {
-  for (const id of asked.keys()) core.pipelines.answered(id);
-  for (const { pipeline_id: id, reason } of ack.pipelines) {
-    if (reason === "unknown_pipeline") core.emit(core.pipelines.unknown(id, asked.get(id) ?? null));
+type Subscription = Extract<Question, { kind: "subscribe" }>;
+
+/** Whether more than one thing was asked for, one of which may have been refused. */
+function isOfSeveral({ pipelines }: Core, { all, asked }: Subscription): boolean {
+  return all ? pipelines.named.length + (pipelines.scope ? 1 : 0) > 1 : asked.size > 1;
+}
+
+function onAcknowledged(core: Core, { all, asked }: Subscription, ack: SubscribeAck): void {
+  const answers = new Map(ack.pipelines.map(({ pipeline_id, reason }) => [pipeline_id, reason]));
+  const { named } = core.pipelines;
+  for (const [id, from] of asked) {
+    core.pipelines.answered(id);
+    // What is only in the scope, and not answered for, was forgotten while nobody listened.
+    const isGone = answers.has(id) ? answers.get(id) === "unknown_pipeline" : all && !named.includes(id);
+    if (isGone) core.emit(core.pipelines.unknown(id, from));
   }
   const link = core.link();
-  if (all && link) link.subscribed = true;
+  if (all && link && !link.isSingly) link.subscribed = true;
   promote(core);
 }
 
@@ -150,8 +163,10 @@ function converse(core: Core, now: number): void {
     core.lost(now, conn, { kind: "silence", afterMs: SILENCE_MS });
     return;
   }
-  if (core.pipelines.isEmpty && !link.subscribed) {
-    link.skipSubscription();
+  const { isEmpty } = core.pipelines;
+  if (isEmpty) link.skipSubscription();
+  if (!link.subscribed && (isEmpty || link.isAnswered)) {
+    link.subscribed = true;
     promote(core);
   }
   const next = link.next(now);
@@ -159,7 +174,7 @@ function converse(core: Core, now: number): void {
     link.ask(next, now);
     core.push({ type: "ping", conn });
   } else if (next) {
-    const { asked, request } = core.pipelines.subscribeTo(next.all ? null : next.pipelines);
+    const { asked, request } = core.pipelines.subscribeTo(next.all ? null : next.pipelines, link.isSingly);
     link.ask({ kind: "subscribe", all: next.all, asked }, now);
     core.push({ type: "subscribe", conn, request });
   }
