@@ -302,6 +302,15 @@ describe("intervals", () => {
   });
 });
 
+test("an answer that brings the same again, as from a cache, is not asked for again at once", () => {
+  const bench = new Bench({ transport: "polling" });
+  bench.give({ type: "start" });
+  bench.answer("p", [snapshot("p", 1)]);
+  for (let again = 0; again < 3; again += 1) bench.answer("p", [snapshot("p", 1)]);
+  bench.pass(10);
+  expect(bench.polls("p").length).toBeLessThanOrEqual(3);
+});
+
 describe("a hidden page", () => {
   test("polls every fifteen seconds at most, and catches up when it is seen again", () => {
     const bench = new Bench({ transport: "polling" });

@@ -186,6 +186,8 @@ class World {
     const dice = this.random();
     let head = this.heads.get(id);
     if (!head) {
+      // What is forgotten when all is well again stays so.
+      if (this.fails === 0) return;
       // A new pipeline begins.
       this.#epochs += 1;
       head = { epoch: `n${this.#epochs}`, seq: 0 };
@@ -217,7 +219,11 @@ class World {
 
   #happened(id: string, head: Cursor, name = "x:step"): void {
     head.seq += 1;
-    if (this.#conn !== null && this.#following.has(id)) this.#send({ type: "message", conn: this.#conn, message: { ...event(id, head.epoch, head.seq), event: name } });
+    if (this.#conn === null || !this.#following.has(id)) return;
+    const input: Input = { type: "message", conn: this.#conn, message: { ...event(id, head.epoch, head.seq), event: name } };
+    // After the last event of a pipeline nothing comes by which its loss would be found.
+    if (name === "pipeline:removed") this.#queue.push({ at: this.now, input });
+    else this.#send(input);
   }
 
   /** A pipeline is forgotten by the hub, or no longer followed by this client, or followed again. */

@@ -28,11 +28,15 @@ export function onPolled(core: Core, now: number, answer: InputOf<"poll_answered
   if (!isExpected(core, pipeline, poll)) return;
   // A poll asks for what comes after the cursor: it is a resync by itself.
   core.pipelines.answered(pipeline);
-  if (unknown) core.emit(core.pipelines.unknown(pipeline, core.polls.askedFrom(pipeline)));
+  const before = core.polls.askedFrom(pipeline);
+  if (unknown) core.emit(core.pipelines.unknown(pipeline, before));
   for (const message of messages) core.emit(core.pipelines.receive(message).update);
   core.pipelines.answered(pipeline);
   if (bad) core.pipelines.wantSnapshot(pipeline);
-  core.polls.answered(pipeline, messages.length > 0 && !bad, pauseAfter(core, pipeline), now);
+  // What brings nothing new is no news, however much it is: a cache may answer the same again and again.
+  const after = core.pipelines.cursor(pipeline);
+  const isNews = after?.epoch !== before?.epoch || after?.seq !== before?.seq;
+  core.polls.answered(pipeline, isNews && !bad, pauseAfter(core, pipeline), now);
   if (!core.pipelines.has(pipeline)) core.stopPoll(pipeline);
   core.pollCause = null;
 }
