@@ -226,6 +226,10 @@ class World {
     else this.#send(input);
   }
 
+  cut(): void {
+    if (this.#conn !== null) this.give({ type: "socket_lost", conn: this.#conn, message: "cut" });
+  }
+
   /** A pipeline is forgotten by the hub, or no longer followed by this client, or followed again. */
   #upheaval(id: string, head: Cursor): void {
     if (this.random() < 0.3) {
@@ -280,6 +284,8 @@ test.each(["auto", "websocket", "polling"] as const)("by %s: no rule is broken, 
       run(world.now + world.random() * 600);
     }
     world.fails = 0;
+    // A socket on which messages were lost, as none is, would never tell of the last event of a pipeline.
+    world.cut();
     // Longer than the longest back-off, and than what a browser says about the network.
     world.give({ type: "online" });
     for (let moment = 0; moment < 24; moment += 1) {
