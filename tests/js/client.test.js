@@ -1,11 +1,12 @@
 // @ragpulse/client against a live hub: every event once and in order, by each transport, across restarts and changes.
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { connectPipelineStatus } from "@ragpulse/client";
+import { connectPipelineStatus, fetchInitialState, HubError, listFiles, listHistory } from "@ragpulse/client";
 import { io } from "socket.io-client";
 
 import { range } from "./support/clients.mjs";
@@ -169,4 +170,152 @@ test("what cannot be meant is said at once, and a stranger's address by the conn
   const client = follow(t, { url: "http://127.0.0.1:1", pipelines: ["p"] });
   await client.connected("waiting");
   assert.equal(client.store.connection.cause.kind, "failed");
+});
+
+/** A store that remembers the ids it is told of, and how. */
+function followAll(t, options) {
+  const store = connectPipelineStatus(options);
+  t.after(() => store.close());
+  const told = [];
+  store.onUpdate((update) => {
+    if (update.kind !== "connection") told.push([update.kind, update.pipeline, update.event?.data.seq].filter((part) => part !== undefined).join(" "));
+  });
+  const settled = (check, what) => until(check, () => `${what}; there is ${JSON.stringify([store.connection, store.pipelines, told])}`, 40);
+  return { store, told, settled };
+}
+
+for (const transport of ["auto", "polling"]) {
+  test(`all pipelines, or all of a type, are followed, also later ones, and forgotten ones are dropped [${transport}]`, async (t) => {
+    const hub = await openHub();
+    t.after(() => hub.program.stop());
+    const [first, later, other] = [fresh("first"), fresh("later"), fresh("other")];
+    await hub.open(first, "docs");
+    await hub.open(other, "mail");
+    const all = followAll(t, { url: hub.url, transport });
+    const docs = followAll(t, { url: hub.url, transport, pipelines: { type: "docs" } });
+    await all.settled(() => all.store.pipelines.length === 2 && all.store.getSnapshot(other), "both");
+    await docs.settled(() => docs.store.getSnapshot(first), "the one of the type");
+    await hub.open(later, "docs");
+    await queued(hub, later, 1, 3);
+    for (const client of [all, docs]) await client.settled(() => client.store.getSnapshot(later)?.seq === 4, "the later one");
+    assert.deepEqual(docs.store.pipelines, [first, later].sort());
+    const response = await fetch(`${hub.url}/api/pipelines/${first}`, { method: "DELETE" });
+    assert.ok(response.ok, String(response.status));
+    for (const client of [all, docs]) await client.settled(() => !client.store.pipelines.includes(first), "one less");
+    assert.ok(docs.told.every((one) => !one.includes(other)), String(docs.told));
+  });
+}
+
+test("a state to begin with is gone on from: no snapshot, and no event twice", async (t) => {
+  const hub = await startHub();
+  const pipeline = fresh("docs");
+  await hub.open(pipeline);
+  await queued(hub, pipeline, 1, 5);
+  const initial = JSON.parse(JSON.stringify(await fetchInitialState({ url: hub.url, pipelines: [pipeline, fresh("never")] })));
+  assert.deepEqual(initial.map(({ pipeline_id, seq }) => [pipeline_id, seq]), [[pipeline, 6]]);
+  await queued(hub, pipeline, 6, 9);
+  for (const transport of ["auto", "polling"]) {
+    const client = follow(t, { url: hub.url, pipelines: [pipeline], initial, transport });
+    assert.equal(client.state().seq, 6, "at once");
+    await client.reach(10);
+    assert.deepEqual([client.seqs(), client.snapshots()], [range(7, 10), []]);
+    assert.deepEqual(client.state(), await hub.state(pipeline));
+  }
+});
+
+test("what is asked for later is followed until it is let go", async (t) => {
+  const hub = await startHub();
+  const [one, two] = [fresh("one"), fresh("two")];
+  await hub.open(one);
+  await hub.open(two);
+  for (const transport of ["auto", "polling"]) {
+    const client = followAll(t, { url: hub.url, pipelines: [], transport });
+    const release = client.store.follow([one]);
+    const keep = client.store.follow([two]);
+    await client.settled(() => client.store.getSnapshot(one) && client.store.getSnapshot(two), "both");
+    release();
+    await client.settled(() => client.store.pipelines.length === 1, "one let go");
+    assert.deepEqual([client.store.pipelines, client.store.getSnapshot(one)], [[two], null]);
+    const { seq } = await hub.state(two);
+    await hub.publish(one, file("file:queued", "unheard"));
+    await queued(hub, two, 1, 2);
+    await client.settled(() => client.store.getSnapshot(two).seq === seq + 2, "the other goes on");
+    assert.ok(!client.told.includes(`event ${one} 2`), String(client.told));
+    keep();
+  }
+});
+
+test("more of a pipeline is asked for by page, with what the hub says where it says no", async (t) => {
+  const hub = await startHub();
+  const pipeline = fresh("docs");
+  await hub.open(pipeline);
+  await queued(hub, pipeline, 1, 7);
+  const { store } = followAll(t, { url: hub.url, pipelines: [pipeline] });
+  const page = await listFiles(store, pipeline, { limit: 5, state: "queued" });
+  assert.equal(page.files.length, 5);
+  const rest = await listFiles(store, pipeline, { after: page.next_after });
+  assert.deepEqual([...page.files, ...rest.files].map(({ id }) => id), range(1, 7).map((n) => `f${n}`));
+  const history = await listHistory(store, pipeline, { event: "file:queued" });
+  assert.equal(history.events.length, 7);
+  await assert.rejects(listFiles(store, fresh("never")), (error) => error instanceof HubError && error.code === "unknown_pipeline");
+});
+
+test("how it fares is told to the hub, by socket and by poll", async (t) => {
+  const hub = await openHub();
+  t.after(() => hub.program.stop());
+  const pipeline = fresh("docs");
+  await hub.open(pipeline);
+  const sent = [];
+  const asked = [];
+  const open = (url, options) => {
+    const socket = io(url, options);
+    socket.onAnyOutgoing((event, payload) => sent.push([event, payload]));
+    return socket;
+  };
+  const spy = (url, init) => (asked.push([new URL(url).pathname, init.headers["RagPulse-Client-Status"]]), fetch(url, init));
+  follow(t, { url: hub.url, pipelines: [pipeline], io: open, clientId: "by-socket" });
+  await until(() => sent.some(([event]) => event === "client:status"), () => `a report; there is ${JSON.stringify(sent)}`);
+  const [, report] = sent.find(([event]) => event === "client:status");
+  assert.deepEqual([report.client_id, report.transport, report.status], ["by-socket", "websocket", "active"]);
+  const polling = follow(t, { url: hub.url, pipelines: [pipeline], transport: "polling", fetch: spy, clientId: "by-poll" });
+  await polling.connected("polling");
+  await queued(hub, pipeline, 1, 2);
+  await until(() => asked.some(([, told]) => told), () => `a report with a poll; there is ${JSON.stringify(asked)}`);
+  const told = JSON.parse(asked.find(([, header]) => header)[1]);
+  assert.deepEqual([told.client_id, told.transport, told.fallback_cause], ["by-poll", "polling", "chosen"]);
+  const silent = follow(t, { url: hub.url, pipelines: [pipeline], io: open, clientId: "silent", reports: false });
+  await silent.connected("websocket");
+  assert.ok(!sent.some(([, payload]) => payload?.client_id === "silent"));
+});
+
+test("a socket that goes silent is left for polls in under ten seconds", async (t) => {
+  const hub = await startHub();
+  const pipeline = fresh("docs");
+  await hub.open(pipeline);
+  // Sockets go through a door that can be held: nothing passes, and nothing is closed.
+  const target = new URL(hub.url);
+  const pairs = new Set();
+  const door = createServer((near) => {
+    const far = connect(Number(target.port), target.hostname);
+    pairs.add(near).add(far);
+    near.pipe(far).pipe(near);
+    for (const end of [near, far]) end.on("error", () => {});
+  });
+  await new Promise((resolve) => door.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    for (const end of pairs) end.destroy();
+    door.close();
+  });
+  const held = `http://127.0.0.1:${door.address().port}`;
+  const client = follow(t, { url: hub.url, pipelines: [pipeline], io: (_, options) => io(held, options) });
+  await client.connected("websocket");
+  await client.reach(1);
+  for (const end of pairs) end.unpipe().pause();
+  const since = performance.now();
+  await queued(hub, pipeline, 1, 5);
+  await client.reach(6);
+  const took = performance.now() - since;
+  t.diagnostic(`data by polling ${Math.round(took)} ms after the socket went silent`);
+  assert.ok(took < 10_000, `${took} ms`);
+  assert.deepEqual([client.seqs(), client.store.connection.cause.kind], [range(2, 6), "silence"]);
 });
