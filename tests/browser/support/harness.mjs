@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { after } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
@@ -43,11 +44,17 @@ export async function startHarness() {
 }
 
 /** Opens the page and follows; `prepare(page)` may look at it before that. Ended with the test. */
-export async function follow(t, browser, harness, options, prepare = async () => {}) {
+export async function follow(t, browser, harness, options, prepare) {
   const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
+  t.after(() => context.close());
+  return followIn(t, context, harness, options, prepare);
+}
+
+/** The same in a tab of a context that is there. */
+export async function followIn(t, context, harness, options, prepare = async () => {}) {
   const page = await context.newPage();
+  t.after(() => page.close());
   const follower = new Follower(context, page, options.pipelines?.[0]);
-  t.after(() => follower.close());
   await page.goto(harness.url);
   await prepare(page, follower);
   await page.evaluate((options) => globalThis.harness.follow(options), options);
@@ -78,13 +85,16 @@ export class Follower {
     return this.page.evaluate((pipeline) => globalThis.harness.store.getSnapshot(pipeline), pipeline);
   }
 
-  /** Waits for a condition in the page, looked at every 20 ms also while it is hidden; says how it stood otherwise. */
+  /** Waits for a condition in the page; says how it stood otherwise. */
   async until(condition, argument, what, seconds = 40) {
-    try {
-      await this.page.waitForFunction(condition, argument, { polling: 20, timeout: seconds * 1000 });
-    } catch (error) {
-      const last = (await this.log()).slice(-5);
-      throw new Error(`waited ${seconds} s in vain for ${what}: ${JSON.stringify({ last, connection: await this.connection() })}`, { cause: error });
+    const deadline = now() + seconds * 1000;
+    // Asked from here: a page that is hidden has slow timers and no frames.
+    while (!(await this.page.evaluate(condition, argument))) {
+      if (now() > deadline) {
+        const last = (await this.log()).slice(-5);
+        throw new Error(`waited ${seconds} s in vain for ${what}: ${JSON.stringify({ last, connection: await this.connection() })}`);
+      }
+      await pause(20);
     }
   }
 
@@ -131,10 +141,6 @@ export class Follower {
     assert.deepEqual(await this.snapshot(pipeline), await hub.state(pipeline), "the hub's own state");
     assert.deepEqual(this.errors, [], "nothing was thrown in the page");
     return log;
-  }
-
-  close() {
-    return this.context.close();
   }
 }
 
