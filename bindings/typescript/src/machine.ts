@@ -30,7 +30,7 @@
 // | poll_answered | – | – | – | – | – | – | fold, poll on | same | same | same |
 // | poll_failed | – | – | – | – | – | – | rest, or close | same | same | same |
 // | caught_up | – | – | – | – | silence counts anew | same | – | – | – | same |
-// | hidden | ping less often, from now on, in every phase |||||||||||
+// | hidden | ping and poll less often, from now on, in every phase |||||||||||
 // | visible | – | due now | – | – | silence counts anew, ping | same | failed polls due now | same | same | as live, and as polling |
 // | offline | – | – | – | – | ping | ping | – | – | – | ping |
 // | online | – | due now | – | – | ping | ping | all due now | polls due now | same | ping, polls due now |

@@ -215,6 +215,8 @@ test.each(["auto", "websocket", "polling"] as const)("by %s: no rule is broken, 
       run(world.now + 10_000);
       for (let beat = 0; beat < 12; beat += 1) world.happen();
     }
+    // While nobody looks it may be behind.
+    world.give({ type: "visible" });
     run(world.now + 10_000);
     expect(world.problems, `seed ${seed}`).toEqual([]);
     const { state } = machine.status;

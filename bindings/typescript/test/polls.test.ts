@@ -25,6 +25,18 @@ test("the first poll is not held, and an empty answer that was held for nothing 
   expect(polls.deadline).toBe(26_005);
 });
 
+test("while nobody looks a busy pipeline is polled every ten seconds, and at once when somebody does", () => {
+  const polls = new Polls();
+  polls.add("p", 0);
+  for (const [asked, hidden, due] of [[0, false, 5], [5, true, 10_010], [10_010, true, 20_015]] as const) {
+    expect(start(polls, asked)).toHaveLength(1);
+    polls.answered("p", true, asked + 5, hidden);
+    expect(polls.deadline, `${asked}`).toBe(due);
+  }
+  polls.hurry(15_000);
+  expect(polls.deadline).toBe(15_000);
+});
+
 test("many pipelines take turns, and one never has two polls", () => {
   const polls = new Polls();
   for (let number = 0; number < MAX_POLLS + 2; number += 1) for (let twice = 0; twice < 2; twice += 1) polls.add(`p${number}`, number);

@@ -27,7 +27,7 @@ export function onPolled(core: Core, now: number, answer: Extract<Input, { type:
   for (const message of messages) core.emit(core.pipelines.receive(message).update);
   core.pipelines.answered(pipeline);
   if (bad) core.pipelines.wantSnapshot(pipeline);
-  core.polls.answered(pipeline, messages.length > 0 && !bad, now);
+  core.polls.answered(pipeline, messages.length > 0 && !bad, now, core.hidden);
   core.pollCause = null;
 }
 

@@ -13,6 +13,8 @@ export const WAIT_SECONDS = 25;
 const LEAST_MS = 1_000;
 /** The same where nothing is held. */
 const LEAST_UNHELD_MS = 2_000;
+/** The same while nobody can be looking, whatever they bring. */
+const LEAST_HIDDEN_MS = 10_000;
 
 interface Slot {
   /** The number of the poll that is under way, or null. */
@@ -94,13 +96,13 @@ export class Polls {
     return this.#slots.get(pipeline)?.cursor ?? null;
   }
 
-  /** A good answer came; `news` says whether it brought anything. */
-  answered(pipeline: PipelineId, news: boolean, now: number): void {
+  /** A good answer came; `news` says whether it brought anything, `hidden` whether nobody can be looking. */
+  answered(pipeline: PipelineId, news: boolean, now: number, hidden = false): void {
     this.healthy = true;
     const slot = this.#slots.get(pipeline);
     if (!slot) return;
     const least = this.#isHeld ? (slot.trial ? 0 : LEAST_MS) : LEAST_UNHELD_MS;
-    slot.at = news ? now : Math.max(now, slot.at + least);
+    slot.at = hidden ? now + LEAST_HIDDEN_MS : news ? now : Math.max(now, slot.at + least);
     slot.poll = null;
     slot.failures = 0;
   }
@@ -116,8 +118,8 @@ export class Polls {
     slot.at = now + Math.max(backoff.after(slot.failures), asked);
   }
 
-  /** Those that rest because they failed are due now: there may be a network again. */
+  /** Those that rest are due now: there may be a network again, or somebody who looks. */
   hurry(now: number): void {
-    for (const slot of this.#slots.values()) if (slot.poll === null && slot.failures > 0) slot.at = Math.min(slot.at, now);
+    for (const slot of this.#slots.values()) if (slot.poll === null) slot.at = Math.min(slot.at, now);
   }
 }
