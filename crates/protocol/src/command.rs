@@ -28,7 +28,7 @@ pub struct ClientInfo {
     pub extra: Object,
 }
 
-/// `subscribe`: which pipelines, and from where. Name one, several, or all of a type.
+/// `subscribe`: which pipelines, and from where. Name one, several, all of a type, or all.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -42,6 +42,9 @@ pub struct SubscribeRequest {
     /// All pipelines of a type, later ones too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_type: Option<PipelineType>,
+    /// All pipelines that may be seen, later ones too. Only in `/`: a reference namespace is of one type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
     /// From where to resume, by pipeline id. Without one a snapshot comes first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursors: Option<BTreeMap<PipelineId, Cursor>>,
@@ -86,9 +89,12 @@ pub struct UnsubscribeRequest {
     /// Several pipelines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_ids: Option<Vec<PipelineId>>,
-    /// All pipelines of a type.
+    /// All pipelines of a type, later ones too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_type: Option<PipelineType>,
+    /// All pipelines there are, and those to come that `all` would bring. Held ids stay, and types for what comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
     /// About the program that subscribes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_info: Option<ClientInfo>,

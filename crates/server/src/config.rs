@@ -56,7 +56,7 @@ pub struct HubLimits {
     pub ended_files: usize,
     /// The most reporters of a pipeline. Default 1,024.
     pub reporters: usize,
-    /// The most pipelines and types that one socket may subscribe to. Default 10,000.
+    /// The most subscriptions of one socket: each pipeline, each type, and all, is one. Default 10,000.
     pub subscriptions: usize,
     /// The most sockets and held HTTP requests. Default 20,000.
     pub connections: usize,

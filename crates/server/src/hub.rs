@@ -41,7 +41,7 @@ use crate::transport::SocketEnd;
 pub use build::{BuildError, HubBuilder, HubParts};
 pub(crate) use outlet::{Dialect, Outlet, Sent};
 pub(crate) use read::Found;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Registry, Scope};
 pub(crate) use room::{Question, Read, Room};
 pub(crate) use stats::Counters;
 pub use stats::Stats;
