@@ -233,7 +233,7 @@ async fn joining_all_while_pipelines_come_makes_no_hole_and_no_repeat() {
                 // They come while pipelines come.
                 tokio::time::sleep(std::time::Duration::from_millis(number * 5)).await;
                 let mut socket = Socket::connect(address, "/").await;
-                let ask = if number % 2 == 0 {
+                let ask = if number.is_multiple_of(2) {
                     json!({ "all": true })
                 } else {
                     json!({ "all": true, "pipeline_type": "docs" })
