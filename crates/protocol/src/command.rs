@@ -126,7 +126,9 @@ crate::macros::open_enum! {
     }
 }
 
-/// `client:status`: how a client fares. The first three fields are the reference's.
+/// `client:status`: how a client fares. The first three fields are the reference's. A client that polls, which has no
+/// socket, sends the same as ASCII JSON of at most 1,024 bytes in the header `RagPulse-Client-Status` of
+/// `GET /api/pipelines/{id}/events`; what cannot be read there is ignored. The hub counts times of 0 to a day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -144,10 +146,11 @@ pub struct ClientStatus {
     /// Its last round trip in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
-    /// Why it fell back to polling.
+    /// Why it fell back to polling; named once for each fallback. Its first word is counted: `chosen`, `advised`, `failed`,
+    /// `offline`, `refused`, `rejected`, `silence`, `hub_closing`, or else as other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_cause: Option<String>,
-    /// For how long it polled, in milliseconds.
+    /// For how long it polled, in milliseconds; told once, when the fallback is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_dwell_ms: Option<f64>,
     /// How long an event took from its report until it was painted, in milliseconds.

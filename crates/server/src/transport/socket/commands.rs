@@ -21,7 +21,7 @@ use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use super::meter::Meter;
 use super::peer::{Peer, Peers, Who};
 use crate::auth::{Act, forbidden};
-use crate::hub::{Dialect, Outlet, Question, Room, Scope};
+use crate::hub::{Dialect, Outlet, Question, Room, Scope, Way};
 
 type Raw = Box<RawValue>;
 
@@ -79,7 +79,7 @@ pub(super) fn register(
     let of = peers.clone();
     socket.on("client:status", move |TryData(data): TryData<Raw>, ack: AckSender| {
         let reply = parse::<ClientStatus>(data, &of).map(|status| {
-            tracing::debug!(client = %status.client_id, status = %status.status, "client:status");
+            of.hub().hear_client(&status, Way::Socket);
             Done::default()
         });
         let _ = ack.send(&ClientStatusReply::from(reply));
