@@ -6,7 +6,8 @@ import type { Endpoint } from "./endpoint.js";
 import type { Http } from "./http.js";
 import type { Machine } from "./machine.js";
 import type { Command, Input, Update } from "./machine/io.js";
-import { Connection, type OpenSocket } from "./socketio.js";
+import type { ClientStatus } from "./generated/index.js";
+import type { Connection, OpenSocket } from "./socketio.js";
 
 /** A timer that is so late was not looked at for a while: the machine slept, or the page was throttled. */
 const LATE_MS = 1_000;
@@ -18,8 +19,11 @@ export interface DriverParts {
   readonly machine: Machine;
   readonly endpoint: Endpoint;
   readonly http: Http;
-  readonly library: () => Promise<OpenSocket>;
+  /** `io` of socket.io-client, if not the one that is installed. */
+  readonly io?: OpenSocket;
   readonly onUpdate: (update: Update) => void;
+  /** Something came from the hub: after which round trip, and what its clock said, where that is known. */
+  readonly onHeard: (latencyMs: number | null, hubTime: number | null) => void;
 }
 
 /** Runs a machine. */
@@ -29,6 +33,7 @@ export class Driver {
   #busy = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection | null = null;
+  #conn: number | null = null;
   readonly #polls = new Map<string, AbortController>();
   readonly #ended = new AbortController();
   #unwatch: () => void = () => {};
@@ -46,6 +51,17 @@ export class Driver {
   /** Ends everything: when it returns there is no socket, no request and no timer. */
   stop(): void {
     this.give({ type: "stop" });
+  }
+
+  /** Tells the hub how this client fares: by the socket if there is one, else with the next poll. */
+  report(status: ClientStatus): void {
+    if (this.#connection) this.#connection.report(status);
+    else this.#parts.http.report(status);
+  }
+
+  /** Shows the hub a fresh token on the open socket. Without one there is nothing to do: each request asks for a token. */
+  refreshToken(): void {
+    void this.#connection?.refreshToken();
   }
 
   /** Hands an input to the machine, after those that came before it. */
@@ -80,19 +96,42 @@ export class Driver {
     }, Math.ceil(due - performance.now()));
   }
 
+  /** The socket's part is loaded together with the library it needs: who only polls needs neither. */
+  async #open(conn: number): Promise<void> {
+    const { endpoint, io, onHeard } = this.#parts;
+    this.#conn = conn;
+    try {
+      const { Connection } = await import("./socketio.js");
+      if (this.#conn === conn) this.#connection = new Connection(conn, endpoint, io, (input) => this.give(input), onHeard);
+    } catch (error) {
+      this.give({ type: "socket_lost", conn, message: String(error) });
+    }
+  }
+
   #do(command: Command): void {
-    const { endpoint, http, library, onUpdate } = this.#parts;
+    const { http, onUpdate, onHeard } = this.#parts;
     switch (command.type) {
       case "ask_advice":
         void http.advice(command.ask, this.#ended.signal).then((input) => this.give(input));
         return;
+      case "list": {
+        const asked = performance.now();
+        void http.list(command.list, this.#ended.signal).then((input) => {
+          if (input.type === "listed" && input.pipelines) onHeard(performance.now() - asked, null);
+          this.give(input);
+        });
+        return;
+      }
       case "open_socket":
-        this.#connection = new Connection(command.conn, endpoint, library, (input) => this.give(input));
+        void this.#open(command.conn);
         return;
       case "close_socket":
         this.#connection?.close();
         this.#connection = null;
+        this.#conn = null;
         return;
+      case "unsubscribe":
+        return this.#connection?.unsubscribe(command.pipelines);
       case "subscribe":
         return this.#connection?.subscribe(command.request);
       case "ping":
@@ -100,7 +139,12 @@ export class Driver {
       case "poll": {
         const under = new AbortController();
         this.#polls.set(command.pipeline, under);
-        void http.poll(command, under.signal).then((input) => this.give(input));
+        const asked = performance.now();
+        void http.poll(command, under.signal).then((input) => {
+          // An answer that was held says nothing about the way.
+          if (input.type === "poll_answered") onHeard(command.waitSeconds > 0 ? null : performance.now() - asked, null);
+          this.give(input);
+        });
         return;
       }
       case "stop_poll":

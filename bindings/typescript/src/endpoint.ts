@@ -43,9 +43,9 @@ export class Endpoint {
     return token ?? null;
   }
 
-  /** Where to ask for advice. */
-  get info(): string {
-    return `${this.#base}/api/socket/info`;
+  /** The address of something that the hub serves. */
+  at(path: string): string {
+    return this.#base + path;
   }
 
   /** Where to ask for what comes after a cursor. */
@@ -55,6 +55,6 @@ export class Endpoint {
       query.set("epoch", cursor.epoch);
       query.set("seq", String(cursor.seq));
     }
-    return `${this.#base}/api/pipelines/${encodeURIComponent(pipeline)}/events?${query.toString()}`;
+    return this.at(`/api/pipelines/${encodeURIComponent(pipeline)}/events?${query.toString()}`);
   }
 }

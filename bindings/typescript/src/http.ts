@@ -6,11 +6,16 @@ import { decode } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
 import { isCode } from "./machine/codes.js";
 import { ASK_WITHIN_MS } from "./machine/guide.js";
-import type { Command, Input, TransportChoice } from "./machine/io.js";
+import type { ClientStatus, Code } from "./generated/index.js";
+import type { Command, Input, Listed, TransportChoice } from "./machine/io.js";
 import type { Message } from "./messages.js";
 
 /** How much longer than a hub may hold an answer it may take. */
 const GRACE_MS = 10_000;
+/** How long a plain answer may take. */
+const REQUEST_WITHIN_MS = 15_000;
+/** The header by which a client without a socket tells how it fares. */
+const CLIENT_STATUS = "RagPulse-Client-Status";
 const CHOICES: readonly unknown[] = ["auto", "websocket", "polling"] satisfies TransportChoice[];
 
 /** `fetch`, or what stands for it. */
@@ -24,17 +29,57 @@ const said = (error: unknown): string => {
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 };
 
+/** What went wrong with a request of one's own. */
+export class HubError extends Error {
+  /** The status of HTTP. */
+  readonly status: number;
+  /** The hub's code, or null where it was no hub that answered. */
+  readonly code: Code | null;
+
+  constructor(message: string, status: number, code: Code | null) {
+    super(message);
+    this.name = "HubError";
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** What a hub says of why it does not do something; of something that is no hub, the status. */
+async function problemOf(response: Response): Promise<{ code: Code | null; message: string }> {
+  const problem: unknown = await response.json().catch(() => null);
+  const code = isObject(problem) && isCode(problem["code"]) ? problem["code"] : null;
+  return { code, message: code && isObject(problem) ? String(problem["detail"] ?? code) : `HTTP ${response.status}` };
+}
+
 /** Asks a hub by HTTP. */
 export class Http {
   readonly #endpoint: Endpoint;
   readonly #fetch: Fetch;
+  #report: string | null = null;
 
   constructor(endpoint: Endpoint, fetch: Fetch) {
     this.#endpoint = endpoint;
     this.#fetch = fetch;
   }
 
-  async #get(url: string, withinMs: number, signal: AbortSignal): Promise<Response> {
+  /** How this client fares, to be told with the next poll. */
+  report(status: ClientStatus): void {
+    this.#report = JSON.stringify(status);
+  }
+
+  /**
+   * What the hub serves at a path, as JSON.
+   *
+   * Throws a {@link HubError} where the hub, or something before it, says no.
+   */
+  async request(path: string, signal?: AbortSignal): Promise<unknown> {
+    const response = await this.#get(this.#endpoint.at(path), REQUEST_WITHIN_MS, signal ?? new AbortController().signal);
+    if (response.ok) return response.json();
+    const { code, message } = await problemOf(response);
+    throw new HubError(message, response.status, code);
+  }
+
+  async #get(url: string, withinMs: number, signal: AbortSignal, more: Record<string, string> = {}): Promise<Response> {
     const within = new AbortController();
     const stop = (): void => within.abort(signal.reason);
     const timer = setTimeout(() => within.abort(new Error(`no answer within ${withinMs / 1_000} s`)), withinMs);
@@ -42,7 +87,7 @@ export class Http {
     try {
       const token = await this.#endpoint.token();
       signal.throwIfAborted();
-      const headers: Record<string, string> = { accept: "application/json" };
+      const headers: Record<string, string> = { accept: "application/json", ...more };
       if (token !== null) headers["authorization"] = `Bearer ${token}`;
       const response = await this.#fetch(url, { headers, signal: within.signal, cache: "no-store" });
       // The body within the time as well.
@@ -57,7 +102,7 @@ export class Http {
   async advice(ask: number, signal: AbortSignal): Promise<Input> {
     const none: Input = { type: "not_advised", ask };
     try {
-      const response = await this.#get(this.#endpoint.info, ASK_WITHIN_MS, signal);
+      const response = await this.#get(this.#endpoint.at("/api/socket/info"), ASK_WITHIN_MS, signal);
       const info: unknown = response.ok ? await response.json() : null;
       if (!isObject(info)) return none;
       const { transport, rollout_percentage: rollout, retry_after_ms: retry } = info;
@@ -76,6 +121,21 @@ export class Http {
     }
   }
 
+  /** Which pipelines the hub knows. */
+  async list(list: number, signal: AbortSignal): Promise<Input> {
+    try {
+      const response = await this.#get(this.#endpoint.at("/api/rag-status"), REQUEST_WITHIN_MS, signal);
+      const answer: unknown = response.ok ? await response.json() : null;
+      const pipelines = isObject(answer) ? answer["pipelines"] : null;
+      if (!Array.isArray(pipelines)) throw new Error(response.ok ? "the answer is not a hub's" : `HTTP ${response.status}`);
+      const isListed = (one: unknown): one is Listed =>
+        isObject(one) && typeof one["pipeline_id"] === "string" && typeof one["pipeline_type"] === "string";
+      return { type: "listed", list, pipelines: pipelines.filter(isListed), message: "" };
+    } catch (error) {
+      return { type: "listed", list, pipelines: null, message: said(error) };
+    }
+  }
+
   /** One page of what comes after a cursor. */
   async poll({ poll, pipeline, cursor, waitSeconds }: Extract<Command, { type: "poll" }>, signal: AbortSignal): Promise<Input> {
     const failed = (message: string, retryAfterMs: number | null = null, code: unknown = null): Input => ({
@@ -83,13 +143,15 @@ export class Http {
     });
     try {
       const url = this.#endpoint.events(pipeline, cursor, waitSeconds);
-      const response = await this.#get(url, waitSeconds * 1_000 + GRACE_MS, signal);
+      const report = this.#report;
+      this.#report = null;
+      const more = report === null ? {} : { [CLIENT_STATUS]: report };
+      const response = await this.#get(url, waitSeconds * 1_000 + GRACE_MS, signal, more);
       if (response.ok) return read(poll, pipeline, await response.json()) ?? failed("the answer is not a hub's");
       const seconds = Number(response.headers.get("retry-after") ?? NaN);
       const retryAfterMs = seconds >= 0 ? seconds * 1_000 : null;
-      const problem: unknown = await response.json().catch(() => null);
-      if (!isObject(problem) || !isCode(problem["code"])) return failed(`HTTP ${response.status}`, retryAfterMs);
-      return failed(String(problem["detail"] ?? problem["code"]), retryAfterMs, problem["code"]);
+      const { code, message } = await problemOf(response);
+      return failed(message, retryAfterMs, code);
     } catch (error) {
       return failed(said(error));
     }

@@ -30,8 +30,12 @@
 // | poll_answered | – | – | – | – | – | – | fold, poll on | same | same | same |
 // | poll_failed | – | – | – | – | – | – | rest, or close | same | same | same |
 // | caught_up | – | – | – | – | silence counts anew | same | – | – | – | same |
+// | listed | – | – | – | – | – | – | poll what is new | same | same | same |
+// | follow | to be subscribed to | same | same | same | subscribe | same | poll | same | same | both |
+// | unfollow | forget | same | same | same | forget, unsubscribe | same | forget, stop its poll | same | same | both |
 // | hidden | ping and poll less often, from now on, in every phase |||||||||||
-// | visible | – | due now | – | – | silence counts anew, ping | same | failed polls due now | same | same | as live, and as polling |
+// | visible | – | due now | – | – | silence counts anew, ping | same | polls due now | same | same | as live, and as polling |
+// | hurry | as `online`, in every phase |||||||||||
 // | offline | – | – | – | – | ping | ping | – | – | – | ping |
 // | online | – | due now | – | – | ping | ping | all due now | polls due now | same | ping, polls due now |
 // | tick | – | ask or open when due | go on when due | silent when due | ping, or silent | same | poll; ask or probe when due | same; go on when due | same; fail when due | same as joining |
@@ -48,13 +52,15 @@ import type { PipelineId } from "./generated/index.js";
 import { Core, type MachineOptions, OPEN_WITHIN_MS, type PhaseName } from "./machine/core.js";
 import { ASK_WITHIN_MS } from "./machine/guide.js";
 import type { Command, ConnectionStatus, Input } from "./machine/io.js";
-import { onPolled, onPollFailed, startPolls } from "./machine/poll.js";
+import { follow, onListed, onPolled, onPollFailed, startPolls, unfollow } from "./machine/poll.js";
 import { converse, onBadMessage, onBroken, onMessage, onOpened, onPong, onRefused, onSlow, onSubscribed } from "./machine/socket.js";
 import type { PipelineState } from "./state.js";
 
 export type { MachineOptions, PhaseName } from "./machine/core.js";
 export { partOf } from "./machine/guide.js";
-export type { Advice, Cause, Command, ConnectionStatus, Input, TransportChoice, Update } from "./machine/io.js";
+export type { Advice, Cause, Command, ConnectionStatus, Input, Listed, TransportChoice, Update } from "./machine/io.js";
+export type { Scope } from "./machine/pipelines.js";
+export type { Intervals } from "./machine/polls.js";
 
 /** The machine. A driver gives it what happens, and does what it says, in order. */
 export class Machine {
@@ -79,6 +85,11 @@ export class Machine {
     return this.#core.pipelines.state(pipeline);
   }
 
+  /** The pipelines that are followed, known or not. */
+  get pipelines(): PipelineId[] {
+    return this.#core.pipelines.ids;
+  }
+
   /** Takes what happened and tells what to do. */
   handle(now: number, input: Input): Command[] {
     const core = this.#core;
@@ -93,7 +104,8 @@ export class Machine {
 
   /** When to say `tick` at the latest; null while there is nothing to wait for but answers. */
   get deadline(): number | null {
-    const { phase, polls } = this.#core;
+    const { phase, polls, pipelines } = this.#core;
+    const isListing = pipelines.scope !== null;
     switch (phase.name) {
       case "idle":
       case "closed":
@@ -106,12 +118,12 @@ export class Machine {
       case "live":
         return phase.link.deadline;
       case "polling":
-        return earliest(phase.probeAt, polls.deadline);
+        return earliest(phase.probeAt, polls.deadline(isListing));
       case "inquiring":
       case "probing":
-        return earliest(phase.until, polls.deadline);
+        return earliest(phase.until, polls.deadline(isListing));
       case "proving":
-        return earliest(phase.link.deadline, polls.deadline);
+        return earliest(phase.link.deadline, polls.deadline(isListing));
       default:
         return phase satisfies never;
     }
@@ -135,6 +147,14 @@ function take(core: Core, now: number, input: Input): void {
       core.hidden = false;
       core.link()?.caughtUp(now);
       return hurry(core, now, core.polls.healthy !== true);
+    case "hurry":
+      return hurry(core, now, true);
+    case "follow":
+      return follow(core, now, input.pipelines);
+    case "unfollow":
+      return unfollow(core, input.pipelines);
+    case "listed":
+      return onListed(core, now, input);
     case "offline":
       core.offline = true;
       return core.link()?.doubt(now);

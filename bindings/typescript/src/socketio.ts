@@ -4,7 +4,7 @@
 // below Socket.IO, or keep anything: the machine does the one, and HTTP with cursors the other.
 import { decode } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
-import type { SubscribeReply, SubscribeRequest } from "./generated/index.js";
+import type { ClientStatus, PipelineId, SubscribeReply, SubscribeRequest } from "./generated/index.js";
 import { isCode } from "./machine/codes.js";
 import { OPEN_WITHIN_MS } from "./machine/core.js";
 import type { Input } from "./machine/io.js";
@@ -33,7 +33,7 @@ export interface SocketOptions {
 export type OpenSocket = (url: string, options: SocketOptions) => SocketLike;
 
 /** `io` of the socket.io-client that is installed beside this package. */
-export async function installed(): Promise<OpenSocket> {
+async function installed(): Promise<OpenSocket> {
   return (await import("socket.io-client")).io;
 }
 
@@ -48,23 +48,33 @@ function refusal(conn: number, message: string): Input {
 /** One socket, from being opened until it is closed or lost. */
 export class Connection {
   readonly #conn: number;
+  readonly #endpoint: Endpoint;
   readonly #tell: (input: Input) => void;
+  readonly #heard: (latencyMs: number | null, hubTime: number | null) => void;
   #socket: SocketLike | null = null;
   #closed = false;
 
-  constructor(conn: number, endpoint: Endpoint, library: () => Promise<OpenSocket>, tell: (input: Input) => void) {
+  constructor(
+    conn: number,
+    endpoint: Endpoint,
+    io: OpenSocket | undefined,
+    tell: (input: Input) => void,
+    heard: (latencyMs: number | null, hubTime: number | null) => void,
+  ) {
     this.#conn = conn;
+    this.#endpoint = endpoint;
+    this.#heard = heard;
     this.#tell = (input) => {
       if (!this.#closed) tell(input);
     };
-    void this.#open(endpoint, library);
+    void this.#open(endpoint, io);
   }
 
-  async #open(endpoint: Endpoint, library: () => Promise<OpenSocket>): Promise<void> {
+  async #open(endpoint: Endpoint, io: OpenSocket | undefined): Promise<void> {
     const conn = this.#conn;
     let open: OpenSocket;
     try {
-      open = await library();
+      open = io ?? (await installed());
     } catch (error) {
       this.#tell({ type: "socket_refused", conn, code: null, message: `there is no socket.io-client: ${said(error)}` });
       return;
@@ -93,6 +103,7 @@ export class Connection {
   }
 
   #receive(event: string, data: unknown): void {
+    this.#heard(null, null);
     const decoded = decode(event, data);
     if (decoded.kind === "message") this.#tell({ type: "message", conn: this.#conn, message: decoded.message });
     if (decoded.kind === "bad") this.#tell({ type: "bad_message", conn: this.#conn, pipeline: decoded.pipeline });
@@ -109,7 +120,35 @@ export class Connection {
 
   /** Tries whether it works. */
   ping(): void {
-    this.#socket?.emit("ping", Date.now(), () => this.#tell({ type: "pong", conn: this.#conn }));
+    const sent = performance.now();
+    this.#socket?.emit("ping", Date.now(), (hubTime: unknown) => {
+      this.#heard(performance.now() - sent, typeof hubTime === "number" ? hubTime : null);
+      this.#tell({ type: "pong", conn: this.#conn });
+    });
+  }
+
+  /** Subscribes no more. Nothing depends on the answer: what comes all the same is not followed. */
+  unsubscribe(pipelines: readonly PipelineId[]): void {
+    this.#socket?.emit("unsubscribe", { pipeline_ids: pipelines }, () => {});
+  }
+
+  /** Tells how this client fares. */
+  report(status: ClientStatus): void {
+    this.#socket?.emit("client:status", status, () => {});
+  }
+
+  /** Shows the hub a fresh token. Where the hub says no, the socket is given up, and the next one tells why. */
+  async refreshToken(): Promise<void> {
+    const lost = (message: string): void => this.#tell({ type: "socket_lost", conn: this.#conn, message });
+    try {
+      const token = await this.#endpoint.token();
+      if (token === null) return;
+      this.#socket?.emit("auth:refresh", { token }, (reply: unknown) => {
+        if (typeof reply === "object" && reply !== null && "error" in reply) lost("the hub does not take the token");
+      });
+    } catch (error) {
+      lost(`there is no token: ${said(error)}`);
+    }
   }
 
   /** Closes it; nothing more is told of it. */

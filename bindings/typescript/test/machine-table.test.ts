@@ -20,7 +20,8 @@ const KINDS = [
   "messageOfAPipeline", "messageClosing", "messageEndedForGood",
   "badOfAPipeline", "badOfNobody",
   "pollAnswered", "pollFailed", "pollFailedForGood",
-  "caughtUp", "hidden", "visible", "offline", "online",
+  "caughtUp", "hidden", "visible", "offline", "online", "hurry",
+  "follow", "unfollow", "listed",
   "tickEarly", "tickDue",
   "stop",
 ] as const;
@@ -38,6 +39,10 @@ const KINDS_OF: { readonly [T in Input["type"]]: readonly [Kind, ...Kind[]] } = 
   visible: ["visible"],
   offline: ["offline"],
   online: ["online"],
+  hurry: ["hurry"],
+  follow: ["follow"],
+  unfollow: ["unfollow"],
+  listed: ["listed"],
   advised: ["advisedAuto", "advisedPolling", "advisedWebsocket"],
   not_advised: ["notAdvised"],
   socket_opened: ["opened"],
@@ -55,21 +60,22 @@ const [I, W, Q, C, J, L] = ["idle", "waiting", "asking", "connecting", "joining"
 const [P, N, B, V, X] = ["polling", "inquiring", "probing", "proving", "closed"] as const;
 
 // Groups: start; advised; opened; refused; lost; subscribed; pong; message; bad; poll; caught up, hidden, visible,
-// offline, online; tick; stop.
+// offline, online, hurry; follow, unfollow, listed; tick; stop.
 const TABLE: Readonly<Record<PhaseName, Row>> = {
-  idle:       [Q,  I, I, I, I,  I,  I, I, I,  I,  I, I, I,  I,  I, I, I,  I, I,  I, I, I,  I, I, I, I, I,  I, I,  X],
-  waiting:    [W,  W, W, W, W,  W,  W, W, W,  W,  W, W, W,  W,  W, W, W,  W, W,  W, W, W,  W, W, C, W, C,  W, C,  X],
-  asking:     [Q,  C, P, C, C,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q, Q,  Q, Q, Q,  Q, Q, Q, Q, Q,  Q, C,  X],
-  connecting: [C,  C, C, C, C,  J,  P, W, X,  W,  C, C, C,  C,  C, C, C,  C, C,  C, C, C,  C, C, C, C, C,  C, P,  X],
-  joining:    [J,  J, J, J, J,  J,  P, W, X,  W,  L, W, X,  J,  J, W, X,  J, W,  J, J, J,  J, J, J, J, J,  J, P,  X],
-  // Subscribed: to one pipeline again. What is refused for good then is seen anew with the next socket.
-  live:       [L,  L, L, L, L,  L,  P, W, X,  W,  L, W, W,  L,  L, W, X,  L, W,  L, L, L,  L, L, L, L, L,  L, P,  X],
-  polling:    [P,  P, P, P, P,  P,  P, P, P,  P,  P, P, P,  P,  P, P, P,  P, P,  P, P, X,  P, P, B, P, B,  P, B,  X],
-  inquiring:  [N,  B, P, C, B,  N,  N, N, N,  N,  N, N, N,  N,  N, N, N,  N, N,  N, N, X,  N, N, N, N, N,  N, B,  X],
-  probing:    [B,  B, B, B, B,  V,  P, P, X,  P,  B, B, B,  B,  B, B, B,  B, B,  B, B, X,  B, B, B, B, B,  B, P,  X],
+  idle:       [Q,  I, I, I, I,  I,  I, I, I,  I,  I, I, I,  I,  I, I, I,  I, I,  I, I, I,  I, I, I, I, I, I,  I, I, I,  I, I,  X],
+  waiting:    [W,  W, W, W, W,  W,  W, W, W,  W,  W, W, W,  W,  W, W, W,  W, W,  W, W, W,  W, W, C, W, C, C,  W, W, W,  W, C,  X],
+  asking:     [Q,  C, P, C, C,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q, Q,  Q, Q, Q,  Q, Q, Q, Q, Q, Q,  Q, Q, Q,  Q, C,  X],
+  connecting: [C,  C, C, C, C,  J,  P, W, X,  W,  C, C, C,  C,  C, C, C,  C, C,  C, C, C,  C, C, C, C, C, C,  C, C, C,  C, P,  X],
+  joining:    [J,  J, J, J, J,  J,  P, W, X,  W,  L, W, X,  J,  J, W, X,  J, W,  J, J, J,  J, J, J, J, J, J,  J, L, J,  J, P,  X],
+  // Unfollowed, in joining: where nothing is left to subscribe to, there is nothing to wait for. Subscribed, in live: to one
+  // pipeline again. What is refused for good then has ended, here together with the last pipeline.
+  live:       [L,  L, L, L, L,  L,  P, W, X,  W,  L, W, X,  L,  L, W, X,  L, W,  L, L, L,  L, L, L, L, L, L,  L, L, L,  L, P,  X],
+  polling:    [P,  P, P, P, P,  P,  P, P, P,  P,  P, P, P,  P,  P, P, P,  P, P,  P, P, X,  P, P, B, P, B, B,  P, P, P,  P, B,  X],
+  inquiring:  [N,  B, P, C, B,  N,  N, N, N,  N,  N, N, N,  N,  N, N, N,  N, N,  N, N, X,  N, N, N, N, N, N,  N, N, N,  N, B,  X],
+  probing:    [B,  B, B, B, B,  V,  P, P, X,  P,  B, B, B,  B,  B, B, B,  B, B,  B, B, X,  B, B, B, B, B, B,  B, B, B,  B, P,  X],
   // Subscribed, or pong: it takes both, in a test of its own.
-  proving:    [V,  V, V, V, V,  V,  P, P, X,  P,  V, P, X,  V,  V, P, X,  V, P,  V, V, X,  V, V, V, V, V,  V, P,  X],
-  closed:     [X,  X, X, X, X,  X,  X, X, X,  X,  X, X, X,  X,  X, X, X,  X, X,  X, X, X,  X, X, X, X, X,  X, X,  X],
+  proving:    [V,  V, V, V, V,  V,  P, P, X,  P,  V, P, X,  V,  V, P, X,  V, P,  V, V, X,  V, V, V, V, V, V,  V, V, V,  V, P,  X],
+  closed:     [X,  X, X, X, X,  X,  X, X, X,  X,  X, X, X,  X,  X, X, X,  X, X,  X, X, X,  X, X, X, X, X, X,  X, X, X,  X, X,  X],
 };
 const PHASES = Object.keys(TABLE) as PhaseName[];
 
@@ -147,6 +153,10 @@ class Setup {
       case "visible": return { type: "visible" };
       case "offline": return { type: "offline" };
       case "online": return { type: "online" };
+      case "hurry": return { type: "hurry" };
+      case "follow": return { type: "follow", pipelines: ["q"] };
+      case "unfollow": return { type: "unfollow", pipelines: ["p"] };
+      case "listed": return { type: "listed", list: 1, pipelines: [{ pipeline_id: "q", pipeline_type: "t" }], message: "" };
       case "tickEarly": return { type: "tick" };
       case "tickDue": return { type: "tick" };
       case "stop": return { type: "stop" };

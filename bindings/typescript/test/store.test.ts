@@ -10,6 +10,7 @@ const event = (seq: number): Message => ({
   event: "x:step",
   data: { pipeline_id: "p", pipeline_type: "t", epoch: "e", seq, timestamp: at, received_at: at },
 });
+const of = (state: () => Session["state"]) => ({ state, pipelines: () => ["p"] });
 const told: Update = { kind: "reset", pipeline: "p" };
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
@@ -28,7 +29,7 @@ function page(): { frames: Map<number, () => void>; draw: () => void } {
 
 test("a snapshot stays the same object until listeners are told of the next", () => {
   const session = new Session();
-  const snapshots = new Snapshots(() => session.state);
+  const snapshots = new Snapshots(of(() => session.state));
   const seen: (number | undefined)[] = [];
   const stop = snapshots.subscribe(() => seen.push(snapshots.get("p")?.seq));
   expect(snapshots.get("p")).toBe(null);
@@ -53,7 +54,7 @@ test("a snapshot stays the same object until listeners are told of the next", ()
 
 test("a page is told once a frame, and by a timer when it draws none", () => {
   const { frames, draw } = page();
-  const snapshots = new Snapshots(() => null);
+  const snapshots = new Snapshots(of(() => null));
   let calls = 0;
   snapshots.subscribe(() => (calls += 1));
   for (let update = 0; update < 100; update += 1) snapshots.take(told);
@@ -75,7 +76,7 @@ test("one listener's failure keeps no other from being told", async () => {
       failures.push(error);
     }
   });
-  const snapshots = new Snapshots(() => null);
+  const snapshots = new Snapshots(of(() => null));
   let calls = 0;
   const fail = (): void => {
     throw new Error("mine");

@@ -5,8 +5,9 @@ import { Backoff, type Chance } from "./backoff.js";
 import { Guide } from "./guide.js";
 import type { Cause, Command, ConnectionState, ConnectionStatus, TransportChoice, Update } from "./io.js";
 import { Link, PING_EVERY_MS } from "./link.js";
-import { Pipelines } from "./pipelines.js";
-import { Polls } from "./polls.js";
+import { Pipelines, type Scope } from "./pipelines.js";
+import { type Intervals, Polls } from "./polls.js";
+import type { PipelineId, PipelineStatus } from "../generated/index.js";
 
 /** How long opening a socket may take. */
 export const OPEN_WITHIN_MS = 5_000;
@@ -30,8 +31,14 @@ export type PhaseName = Phase["name"];
 
 /** What a machine is made for. */
 export interface MachineOptions {
-  /** The pipelines to follow. */
-  readonly pipelines: Iterable<string>;
+  /** The pipelines to follow by name. With none, and no scope, it waits to be told. */
+  readonly pipelines: readonly PipelineId[];
+  /** Which others to follow. */
+  readonly scope?: Scope;
+  /** States to begin with, as from a server that has drawn the page. */
+  readonly initial?: Iterable<PipelineStatus>;
+  /** How often to poll, instead of by long polls. */
+  readonly intervals?: Intervals | null;
   /** What the caller chose to connect by. */
   readonly transport: TransportChoice;
   /** Which part of a hundred of all clients this one is in: see `partOf`. */
@@ -46,7 +53,10 @@ export interface MachineOptions {
 export class Core {
   readonly guide: Guide;
   readonly pipelines: Pipelines;
-  readonly polls = new Polls();
+  readonly polls: Polls;
+  readonly intervals: Intervals | null;
+  /** Whether it ends together with its last subscription: nobody asked for others later. */
+  isFixed: boolean;
   /** Between sockets, while nothing is polled. */
   readonly reopen: Backoff;
   /** Between tries of a socket, while polling. */
@@ -68,9 +78,13 @@ export class Core {
   out: Command[] = [];
   #lastConn = 0;
 
-  constructor({ pipelines, transport, part, chance, userAgent }: MachineOptions) {
+  constructor({ pipelines, scope = null, initial = [], intervals = null, transport, part, chance, userAgent }: MachineOptions) {
     this.guide = new Guide(transport, part);
-    this.pipelines = new Pipelines(pipelines, userAgent);
+    this.pipelines = new Pipelines(pipelines, scope, userAgent);
+    this.pipelines.seed(initial);
+    this.polls = new Polls(intervals === null);
+    this.intervals = intervals;
+    this.isFixed = pipelines.length > 0 && scope === null;
     this.reopen = new Backoff(250, 30_000, chance);
     this.probe = new Backoff(5_000, 60_000, chance);
     this.rest = new Backoff(500, 30_000, chance);
@@ -191,7 +205,7 @@ export class Core {
       case "inquiring":
       case "probing":
       case "proving":
-        if (this.polls.healthy === null) return "connecting";
+        if (this.polls.healthy === null) return this.pipelines.isEmpty ? "polling" : "connecting";
         return this.polls.healthy ? "polling" : "waiting";
       case "closed":
         return "closed";

@@ -1,6 +1,8 @@
 // What goes into the connection machine, and what comes out. Times are numbers of milliseconds, by a clock of the caller's
 // that only goes forward.
-import type { Code, Cursor, Liveness, PipelineId, ResetReason, SubscribeReply, SubscribeRequest } from "../generated/index.js";
+import type {
+  Code, Cursor, Liveness, PipelineId, PipelineType, ResetReason, SubscribeReply, SubscribeRequest,
+} from "../generated/index.js";
 import type { Message, SequenceEvent } from "../messages.js";
 import type { Anomaly } from "../reducer.js";
 
@@ -74,12 +76,18 @@ export type Update =
   | { readonly kind: "liveness"; readonly pipeline: PipelineId; readonly liveness: Liveness }
   /** The hub does not know the pipeline (any more): there is no state. Events may come later, from `seq` 1. */
   | { readonly kind: "reset"; readonly pipeline: PipelineId }
-  /** The pipeline was forgotten on request: there is no state. Events may come later, from `seq` 1. */
+  /** The pipeline was forgotten on request, or is followed no more: there is no state. Events may come later, from `seq` 1. */
   | { readonly kind: "removed"; readonly pipeline: PipelineId }
   /** The hub has ended the subscription to this pipeline; nothing more comes of it. */
   | { readonly kind: "ended"; readonly pipeline: PipelineId; readonly code: Code }
   /** By what updates come has changed. */
   | { readonly kind: "connection"; readonly status: ConnectionStatus };
+
+/** A pipeline that the hub knows. */
+export interface Listed {
+  readonly pipeline_id: PipelineId;
+  readonly pipeline_type: PipelineType;
+}
 
 /** What happened. Numbers say which socket, poll or question it is about. */
 export type Input =
@@ -102,6 +110,17 @@ export type Input =
   | { readonly type: "pong"; readonly conn: number }
   | { readonly type: "message"; readonly conn: number; readonly message: Message }
   | { readonly type: "bad_message"; readonly conn: number; readonly pipeline: PipelineId | null }
+  | { readonly type: "follow"; readonly pipelines: readonly PipelineId[] }
+  | { readonly type: "unfollow"; readonly pipelines: readonly PipelineId[] }
+  /** Somebody wants it tried now. */
+  | { readonly type: "hurry" }
+  /** The pipelines that the hub knows, or null and why they could not be had. */
+  | {
+      readonly type: "listed";
+      readonly list: number;
+      readonly pipelines: readonly Listed[] | null;
+      readonly message: string;
+    }
   | {
       readonly type: "poll_answered";
       readonly poll: number;
@@ -128,7 +147,9 @@ export type Command =
   | { readonly type: "open_socket"; readonly conn: number }
   | { readonly type: "close_socket"; readonly conn: number }
   | { readonly type: "subscribe"; readonly conn: number; readonly request: SubscribeRequest }
+  | { readonly type: "unsubscribe"; readonly conn: number; readonly pipelines: readonly PipelineId[] }
   | { readonly type: "ping"; readonly conn: number }
+  | { readonly type: "list"; readonly list: number }
   | {
       readonly type: "poll";
       readonly poll: number;

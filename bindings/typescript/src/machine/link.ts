@@ -36,6 +36,8 @@ export class Link {
   #nextPing: number;
   #all = true;
   #resync = new Set<PipelineId>();
+  /** Several at once were refused: each is asked for by itself, so that the others do not suffer for one. */
+  #singly = false;
   /** Resyncs rest until then: earlier ones brought nothing. */
   #resyncAt: number;
 
@@ -63,17 +65,32 @@ export class Link {
     this.#nextPing = Math.min(this.#nextPing, now);
   }
 
-  /** Asks again for one pipeline, not before a time. */
+  /** Asks, or asks again, for one pipeline, not before a time. */
   resync(pipeline: PipelineId, at: number): void {
     this.#resync.add(pipeline);
     this.#resyncAt = Math.max(this.#resyncAt, at);
+  }
+
+  /** One of these was refused: each is asked for by itself. */
+  askSingly(pipelines: Iterable<PipelineId>): void {
+    this.#singly = true;
+    for (const pipeline of pipelines) this.#resync.add(pipeline);
+  }
+
+  /** There is nothing to subscribe to. */
+  skipSubscription(): void {
+    this.#all = false;
+    this.subscribed = true;
   }
 
   /** What to ask now: nothing while a question is open. Subscriptions come before pings. */
   next(now: number): Next | null {
     if (this.#open) return null;
     if (this.#all) return { kind: "subscribe", all: true, pipelines: new Set() };
-    if (this.#resync.size > 0 && this.#resyncAt <= now) return { kind: "subscribe", all: false, pipelines: this.#resync };
+    if (this.#resync.size > 0 && this.#resyncAt <= now) {
+      const pipelines = this.#singly ? new Set([...this.#resync].slice(0, 1)) : this.#resync;
+      return { kind: "subscribe", all: false, pipelines };
+    }
     return this.#nextPing <= now ? { kind: "ping" } : null;
   }
 
@@ -81,7 +98,7 @@ export class Link {
   ask(question: Question, now: number): void {
     if (question.kind === "subscribe") {
       this.#all = false;
-      this.#resync = new Set();
+      this.#resync = new Set(question.all ? [] : [...this.#resync].filter((id) => !question.asked.has(id)));
     }
     this.#open = { question, asked: now };
   }

@@ -2,7 +2,9 @@
 //
 // What may come in: messages of any pipeline, from any transport, in any order. What it never does: I/O; fold a message
 // twice or past a hole; follow what it was not asked to.
-import { type Code, type Cursor, type PipelineId, PROTOCOL_VERSION, type SubscribeRequest } from "../generated/index.js";
+import {
+  type Code, type Cursor, type PipelineId, type PipelineStatus, type PipelineType, PROTOCOL_VERSION, type SubscribeRequest,
+} from "../generated/index.js";
 import { isMessage, isSequenceEvent, type Message } from "../messages.js";
 import { Session } from "../session.js";
 import type { PipelineState } from "../state.js";
@@ -12,8 +14,13 @@ import type { Asked } from "./link.js";
 /** After how many resyncs in a row that brought nothing a snapshot is asked for. */
 const FRUITLESS = 3;
 
+/** Which pipelines are followed without being named, also later ones; null for none. */
+export type Scope = { readonly all: true } | { readonly pipeline_type: PipelineType } | null;
+
 interface Tracked {
   readonly session: Session;
+  /** Whether it was named; else it is there because it is in the scope, and only as long as the hub knows it. */
+  named: boolean;
   /** Events cannot be read or do not help: only a snapshot does. */
   snapshotWanted: boolean;
   /** Resyncs since something was last applied. */
@@ -35,15 +42,45 @@ const isSame = (a: Cursor | null, b: Cursor | null): boolean => a !== null && b 
 export class Pipelines {
   readonly #tracked = new Map<PipelineId, Tracked>();
   readonly #userAgent: string;
+  readonly scope: Scope;
 
-  constructor(ids: Iterable<PipelineId>, userAgent: string) {
-    for (const id of ids) this.#tracked.set(id, { session: new Session(), snapshotWanted: false, resyncs: 0 });
+  constructor(ids: Iterable<PipelineId>, scope: Scope, userAgent: string) {
+    this.scope = scope;
     this.#userAgent = userAgent;
+    for (const id of ids) this.add(id, true);
   }
 
-  /** Whether no subscription is left. */
-  get isOver(): boolean {
-    return this.#tracked.size === 0;
+  /** Whether there is nothing to subscribe to. */
+  get isEmpty(): boolean {
+    return this.#tracked.size === 0 && !this.scope;
+  }
+
+  /** Follows this too; gives whether that is new. */
+  add(id: PipelineId, named: boolean): boolean {
+    const tracked = this.#tracked.get(id);
+    if (!tracked) this.#tracked.set(id, { session: new Session(), named, snapshotWanted: false, resyncs: 0 });
+    else tracked.named ||= named;
+    return !tracked;
+  }
+
+  /** Follows this no more, unless it is in the scope; gives whether it is gone. */
+  remove(id: PipelineId): boolean {
+    const tracked = this.#tracked.get(id);
+    if (!tracked) return false;
+    tracked.named = false;
+    const { state } = tracked.session;
+    return !(state && this.covers(state.pipeline_type)) && this.#tracked.delete(id);
+  }
+
+  /** Whether a pipeline of this type is followed without being named. */
+  covers(type: PipelineType): boolean {
+    const { scope } = this;
+    return scope !== null && ("all" in scope || scope.pipeline_type === type);
+  }
+
+  /** Begins with states that somebody else has fetched; gives the pipelines that were taken. */
+  seed(states: Iterable<PipelineStatus>): void {
+    for (const data of states) this.receive({ event: "pipeline:status", data });
   }
 
   get ids(): PipelineId[] {
@@ -65,13 +102,17 @@ export class Pipelines {
     return !tracked || tracked.snapshotWanted ? null : tracked.session.cursor;
   }
 
-  /** The request that subscribes to some pipelines, from where they stand; and what it asks for. */
-  subscribeTo(ids: Iterable<PipelineId>): { asked: Asked; request: SubscribeRequest } {
+  /** The request that subscribes to some pipelines, or to all and the scope, from where they stand; what it asks for. */
+  subscribeTo(some: Iterable<PipelineId> | null): { asked: Asked; request: SubscribeRequest } {
+    const all = some === null;
+    const ids = some ?? this.ids;
     const asked = new Map([...ids].filter((id) => this.has(id)).map((id) => [id, this.cursor(id)] as const));
     const cursors = new Map<PipelineId, Cursor>();
     for (const [id, cursor] of asked) if (cursor) cursors.set(id, cursor);
     const request: SubscribeRequest = {
-      pipeline_ids: [...asked.keys()],
+      ...(all && this.scope),
+      // What is only in the scope is not named, so that the hub need not hold it when it is gone.
+      pipeline_ids: [...asked.keys()].filter((id) => !all || this.#tracked.get(id)?.named),
       client_info: { user_agent: this.#userAgent, protocol: PROTOCOL_VERSION },
     };
     if (cursors.size > 0) request.cursors = Object.fromEntries(cursors);
@@ -95,6 +136,10 @@ export class Pipelines {
   unknown(id: PipelineId, askedFrom: Cursor | null): Update | null {
     const tracked = this.#tracked.get(id);
     if (!tracked || !isSame(tracked.session.cursor, askedFrom)) return null;
+    if (!tracked.named) {
+      this.#tracked.delete(id);
+      return { kind: "removed", pipeline: id };
+    }
     tracked.session.reset();
     tracked.snapshotWanted = false;
     tracked.resyncs = 0;
@@ -118,7 +163,10 @@ export class Pipelines {
     return isSequenceEvent(message) ? this.#fold(message.data.pipeline_id, message) : NOTHING;
   }
 
-  #fold(pipeline: PipelineId, message: Message): Received {
+  #fold(pipeline: PipelineId, message: Message & { readonly data: { readonly pipeline_type: PipelineType } }): Received {
+    // A heartbeat brings nothing to begin with, and an end no pipeline.
+    const isFirst = message.event !== "heartbeat" && message.event !== "pipeline:removed";
+    if (isFirst && this.covers(message.data.pipeline_type)) this.add(pipeline, false);
     const tracked = this.#tracked.get(pipeline);
     if (!tracked) return NOTHING;
     const { session } = tracked;
@@ -128,7 +176,10 @@ export class Pipelines {
       case "apply":
         tracked.resyncs = 0;
         if (!isSequenceEvent(message)) return NOTHING;
-        if (message.event === "pipeline:removed") return { update: { kind: "removed", pipeline }, resync: null };
+        if (message.event === "pipeline:removed") {
+          if (!tracked.named) this.#tracked.delete(pipeline);
+          return { update: { kind: "removed", pipeline }, resync: null };
+        }
         return { update: { kind: "event", pipeline, event: message, anomalies }, resync: null };
       case "replace": {
         tracked.resyncs = 0;

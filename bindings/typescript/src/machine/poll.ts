@@ -2,9 +2,12 @@
 //
 // What may come in: answers to polls, also to such as were given up. What it never does: believe an answer that is not
 // waited for.
-import type { Code } from "../generated/index.js";
+import type { Code, PipelineId } from "../generated/index.js";
 import type { Core } from "./core.js";
 import type { Cause, Input } from "./io.js";
+
+/** How long polls rest while nobody can be looking; they are due at once when somebody is. */
+const HIDDEN_MS = 15_000;
 
 /** Starts the polls that are due. */
 export function startPolls(core: Core, now: number): void {
@@ -13,6 +16,8 @@ export function startPolls(core: Core, now: number): void {
     (pipeline) => core.pipelines.cursor(pipeline),
     (poll, pipeline, cursor, waitSeconds) => core.push({ type: "poll", poll, pipeline, cursor, waitSeconds }),
   );
+  const list = core.pipelines.scope ? core.polls.startList(now) : null;
+  if (list !== null) core.push({ type: "list", list });
 }
 
 const isExpected = (core: Core, pipeline: string, poll: number): boolean => core.isPolling && core.polls.expects(pipeline, poll);
@@ -27,8 +32,20 @@ export function onPolled(core: Core, now: number, answer: Extract<Input, { type:
   for (const message of messages) core.emit(core.pipelines.receive(message).update);
   core.pipelines.answered(pipeline);
   if (bad) core.pipelines.wantSnapshot(pipeline);
-  core.polls.answered(pipeline, messages.length > 0 && !bad, now, core.hidden);
+  core.polls.answered(pipeline, messages.length > 0 && !bad, pauseAfter(core, pipeline), now);
+  if (!core.pipelines.has(pipeline)) stopPoll(core, pipeline);
   core.pollCause = null;
+}
+
+/** How long a poll rests after an answer: nothing of its own where it is held and somebody may be looking. */
+function pauseAfter(core: Core, pipeline: PipelineId): number {
+  const least = core.hidden ? HIDDEN_MS : 0;
+  const { intervals } = core;
+  if (!intervals) return least;
+  const state = core.pipelines.state(pipeline);
+  if (!state || state.liveness === "offline" || state.liveness === "lost") return Math.max(intervals.offlineMs, least);
+  const { queued, processing } = state.counts;
+  return Math.max(queued + processing > 0 ? intervals.busyMs : intervals.idleMs, least);
 }
 
 /** A poll failed. */
@@ -51,6 +68,7 @@ export function onPollFailed(core: Core, now: number, failure: Extract<Input, { 
       return;
     case "unknown_pipeline":
       core.emit(core.pipelines.unknown(pipeline, askedFrom));
+      if (!core.pipelines.has(pipeline)) stopPoll(core, pipeline);
       return;
     default: {
       const kind = core.offline ? "offline" : "failed";
@@ -63,9 +81,47 @@ export function onPollFailed(core: Core, now: number, failure: Extract<Input, { 
 /** Ends the subscription to one pipeline; after the last one there is nothing left to do. */
 export function endPipeline(core: Core, pipeline: string, code: Code): void {
   core.emit(core.pipelines.end(pipeline, code));
-  if (core.isPolling) {
-    core.polls.remove(pipeline);
-    core.push({ type: "stop_poll", pipeline });
+  stopPoll(core, pipeline);
+  if (core.isFixed && core.pipelines.isEmpty) core.close({ kind: "rejected", code, message: "every subscription has ended" });
+}
+
+/** Follows these too. */
+export function follow(core: Core, now: number, pipelines: readonly PipelineId[]): void {
+  core.isFixed = false;
+  for (const id of pipelines) {
+    if (!core.pipelines.add(id, true)) continue;
+    // A subscription to everything that is still to be asked for has it too; asking again is harmless.
+    core.link()?.resync(id, now);
+    if (core.isPolling) core.polls.add(id, now);
   }
-  if (core.pipelines.isOver) core.close({ kind: "rejected", code, message: "every subscription has ended" });
+}
+
+/** Follows these no more. */
+export function unfollow(core: Core, pipelines: readonly PipelineId[]): void {
+  const gone = pipelines.filter((id) => core.pipelines.remove(id));
+  const link = core.link();
+  if (link && gone.length > 0) core.push({ type: "unsubscribe", conn: link.conn, pipelines: gone });
+  for (const id of gone) {
+    stopPoll(core, id);
+    core.emit({ kind: "removed", pipeline: id });
+  }
+}
+
+function stopPoll(core: Core, pipeline: PipelineId): void {
+  if (!core.isPolling) return;
+  core.polls.remove(pipeline);
+  core.push({ type: "stop_poll", pipeline });
+}
+
+/** The hub told its pipelines, or null where it could not be asked. */
+export function onListed(core: Core, now: number, { list, pipelines, message }: Extract<Input, { type: "listed" }>): void {
+  if (!core.isPolling || !core.polls.listed(list, pipelines !== null, core.rest, now)) return;
+  if (!pipelines) {
+    core.pollCause = { kind: core.offline ? "offline" : "failed", message };
+    return;
+  }
+  for (const { pipeline_id: id, pipeline_type: type } of pipelines) {
+    if (core.pipelines.covers(type)) core.pipelines.add(id, false);
+    if (core.pipelines.has(id)) core.polls.add(id, now);
+  }
 }

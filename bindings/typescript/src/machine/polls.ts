@@ -1,4 +1,5 @@
-// The long polls of a client: which are under way, which are due, and how long a failed one rests.
+// The polls of a client: which are under way, which are due, and how long one rests that brought nothing or failed; and
+// the questions which pipelines there are.
 //
 // What may come in: answers in any order, late ones too. What it never does: I/O; have two polls of one pipeline under
 // way; have more than MAX_POLLS under way in all.
@@ -13,8 +14,18 @@ export const WAIT_SECONDS = 25;
 const LEAST_MS = 1_000;
 /** The same where nothing is held. */
 const LEAST_UNHELD_MS = 2_000;
-/** The same while nobody can be looking, whatever they bring. */
-const LEAST_HIDDEN_MS = 10_000;
+/** How often the hub is asked which pipelines there are; more often while there are none, as somebody waits for the first. */
+const LIST_MS = { some: 10_000, none: 2_000 } as const;
+
+/** How often to poll where answers are not held, in milliseconds. */
+export interface Intervals {
+  /** While files are queued or processed. */
+  readonly busyMs: number;
+  /** While the pipeline lives and has nothing to do. */
+  readonly idleMs: number;
+  /** While the pipeline is offline, lost or not known. */
+  readonly offlineMs: number;
+}
 
 interface Slot {
   /** The number of the poll that is under way, or null. */
@@ -32,7 +43,35 @@ export class Polls {
   /** Whether the last answer was a good one; null before the first one. */
   healthy: boolean | null = null;
   readonly #slots = new Map<PipelineId, Slot>();
+  readonly #mayHold: boolean;
   #last = 0;
+  #listAt: number | null = 0;
+  #listFailures = 0;
+  #list = 0;
+
+  /** `mayHold`: whether the hub may hold its answers until there is news. */
+  constructor(mayHold: boolean) {
+    this.#mayHold = mayHold;
+  }
+
+  /** Gives the number of the question which pipelines there are, when it is due. */
+  startList(now: number): number | null {
+    if (this.#listAt === null || this.#listAt > now) return null;
+    this.#listAt = null;
+    this.#last += 1;
+    this.#list = this.#last;
+    return this.#last;
+  }
+
+  /** It was answered, or could not be; gives whether it was waited for. */
+  listed(list: number, isGood: boolean, backoff: Backoff, now: number): boolean {
+    if (this.#listAt !== null || list !== this.#list) return false;
+    this.#listFailures = isGood ? 0 : this.#listFailures + 1;
+    this.#listAt = now + (isGood ? LIST_MS[this.#slots.size > 0 ? "some" : "none"] : backoff.after(this.#listFailures));
+    // Without pipelines there is nothing else to tell by.
+    if (this.#slots.size === 0) this.healthy = isGood;
+    return true;
+  }
 
   /** Polls this too, from now on. */
   add(pipeline: PipelineId, now: number): void {
@@ -48,6 +87,7 @@ export class Polls {
   clear(): void {
     this.#slots.clear();
     this.healthy = null;
+    this.#listAt = 0;
   }
 
   get #underWay(): number {
@@ -75,13 +115,13 @@ export class Polls {
   }
 
   get #isHeld(): boolean {
-    return this.#slots.size <= MAX_POLLS;
+    return this.#mayHold && this.#slots.size <= MAX_POLLS;
   }
 
   /** When the next poll is due, if one could be started. */
-  get deadline(): number | null {
-    if (this.#underWay >= MAX_POLLS) return null;
-    let first: number | null = null;
+  deadline(isListing: boolean): number | null {
+    let first = isListing ? this.#listAt : null;
+    if (this.#underWay >= MAX_POLLS) return first;
     for (const slot of this.#slots.values()) if (slot.poll === null && (first === null || slot.at < first)) first = slot.at;
     return first;
   }
@@ -96,13 +136,13 @@ export class Polls {
     return this.#slots.get(pipeline)?.cursor ?? null;
   }
 
-  /** A good answer came; `news` says whether it brought anything, `hidden` whether nobody can be looking. */
-  answered(pipeline: PipelineId, news: boolean, now: number, hidden = false): void {
+  /** A good answer came; `news` says whether it brought anything, `pauseMs` how long to rest at least. */
+  answered(pipeline: PipelineId, news: boolean, pauseMs: number, now: number): void {
     this.healthy = true;
     const slot = this.#slots.get(pipeline);
     if (!slot) return;
     const least = this.#isHeld ? (slot.trial ? 0 : LEAST_MS) : LEAST_UNHELD_MS;
-    slot.at = hidden ? now + LEAST_HIDDEN_MS : news ? now : Math.max(now, slot.at + least);
+    slot.at = Math.max(now, news ? now : slot.at + least, pauseMs > 0 ? now + pauseMs : 0);
     slot.poll = null;
     slot.failures = 0;
   }
@@ -121,5 +161,6 @@ export class Polls {
   /** Those that rest are due now: there may be a network again, or somebody who looks. */
   hurry(now: number): void {
     for (const slot of this.#slots.values()) if (slot.poll === null) slot.at = Math.min(slot.at, now);
+    if (this.#listAt !== null) this.#listAt = Math.min(this.#listAt, now);
   }
 }

@@ -104,6 +104,10 @@ export function onSubscribed(core: Core, now: number, conn: number, reply: Subsc
   } else if (question.all && !retryable) {
     // One authoriser speaks for all transports: polling would be told the same.
     core.close(cause);
+  } else if (!retryable && question.asked.size > 1) {
+    core.link()?.askSingly(question.asked.keys());
+  } else if (!retryable) {
+    for (const id of question.asked.keys()) endPipeline(core, id, code);
   } else {
     onLost(core, now, conn, cause);
   }
@@ -192,12 +196,16 @@ export function converse(core: Core, now: number): void {
     onLost(core, now, link.conn, { kind: "silence", afterMs: SILENCE_MS });
     return;
   }
+  if (core.pipelines.isEmpty && !link.subscribed) {
+    link.skipSubscription();
+    promote(core);
+  }
   const next = link.next(now);
   if (next?.kind === "ping") {
     link.ask(next, now);
     core.push({ type: "ping", conn: link.conn });
   } else if (next) {
-    const { asked, request } = core.pipelines.subscribeTo(next.all ? core.pipelines.ids : next.pipelines);
+    const { asked, request } = core.pipelines.subscribeTo(next.all ? null : next.pipelines);
     link.ask({ kind: "subscribe", all: next.all, asked }, now);
     core.push({ type: "subscribe", conn: link.conn, request });
   }
