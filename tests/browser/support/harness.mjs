@@ -124,9 +124,10 @@ export class Follower {
   /**
    * The log proves it: every event from the first state to `seq` came once and in order, no snapshot stands in place of
    * events, and the state is the hub's own. `from` is where the pipeline stood when the page began: 1 when it had only
-   * been opened, 0 when it was not there, null when nobody knows. Gives the log.
+   * been opened, 0 when it was not there, null when nobody knows. `initial` is where a state stood that the page was
+   * given. Gives the log.
    */
-  async assertExact(hub, seq, { pipeline = this.pipeline, from = 1 } = {}) {
+  async assertExact(hub, seq, { pipeline = this.pipeline, from = 1, initial = 0 } = {}) {
     await this.reach(seq, { pipeline });
     const log = await this.log();
     const own = log.filter((entry) => entry.pipeline === pipeline);
@@ -135,7 +136,7 @@ export class Follower {
     assert.ok(snapshots.length <= 1, `${snapshots.length} snapshots: ${JSON.stringify(snapshots)}`);
     if (snapshots.length === 1) assert.equal(own.find(({ kind }) => kind !== "liveness"), snapshots[0], "the snapshot came first");
     // An update tells that there is a snapshot, and not where it stands.
-    const first = snapshots.length === 0 ? 1 : from === null ? (events[0]?.seq ?? seq + 1) : from + 1;
+    const first = snapshots.length === 0 ? initial + 1 : from === null ? (events[0]?.seq ?? seq + 1) : from + 1;
     assert.deepEqual(events.map(({ seq }) => seq), range(first, seq), "every event once, in order");
     assert.deepEqual(own.filter(({ kind }) => !["event", "snapshot", "liveness"].includes(kind)), []);
     assert.deepEqual(await this.snapshot(pipeline), await hub.state(pipeline), "the hub's own state");

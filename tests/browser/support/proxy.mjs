@@ -35,10 +35,10 @@ class Tunnel {
 
 /** A proxy; see its methods for what it can be told. It begins by letting everything pass. */
 export class Proxy {
-  /** The path of each HTTP request. */
+  /** The path of each HTTP request, but for those by which a browser asks whether it may make one. */
   requests = [];
-  /** When each came: as `performance.timeOrigin + performance.now()`, which is the same clock in Node.js and the page. */
-  times = [];
+  /** What clients said of themselves in the header of a poll. */
+  reports = [];
   /** How many WebSockets were refused, and how many were let in. */
   refused = 0;
   accepted = 0;
@@ -109,10 +109,11 @@ export class Proxy {
   }
 
   #forward(incoming, outgoing) {
-    this.requests.push(incoming.url);
-    this.times.push(performance.timeOrigin + performance.now());
     const { hostname, port } = this.target;
     const { url: path, method, headers } = incoming;
+    if (method !== "OPTIONS") this.requests.push(path);
+    const report = headers["ragpulse-client-status"];
+    if (report) this.reports.push(JSON.parse(report));
     const rewrite = path === "/api/socket/info" && this.info;
     // What is to be read here must not come compressed.
     if (rewrite) delete headers["accept-encoding"];
