@@ -35,9 +35,9 @@ for (const dark of [true, false]) {
       const view = await openPage(browser, hub.url, { dark, width, height: width === 360 ? 780 : 860, hash: "#pipeline=documents" });
       try {
         await view.page.getByText(/^report-3[2-6]/).first().waitFor({ state: "visible", timeout: 60_000 });
+        await view.page.screenshot({ path: `${SCREENSHOTS}${name}.png` });
         const rules = await assertAccessible(view.page, name);
         measured(`${name}: ${rules} rules of axe-core hold, none is broken`);
-        await view.page.screenshot({ path: `${SCREENSHOTS}${name}.png` });
       } finally {
         await view.close();
       }
