@@ -96,6 +96,25 @@ test("polls in intervals: as often as asked for, and nothing is missing", { time
   await page.assertExact(hub, seq, { from: 2 });
 });
 
+test("a fallback that is over before a poll could tell its cause is told by the socket, once", { timeout: 120_000 }, async (t) => {
+  const pipeline = fresh("brief");
+  await hub.open(pipeline);
+  const proxy = await startProxy(hub.url);
+  let frames;
+  const page = await follow(t, browser, harness, { url: proxy.url, pipelines: [pipeline] }, async (page) => ({ frames } = await watchFrames(page)));
+  const told = () => frames.filter(({ way, data }) => way === "sent" && /^42\d*\["client:status"/.test(data)).map(({ data }) => JSON.parse(data.replace(/^42\d*/, ""))[1]);
+  await page.connected("websocket");
+  proxy.refuse();
+  // Nothing happens, so its polls are held for longer than this lasts.
+  await page.connected("polling");
+  await page.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  proxy.allow();
+  await page.connected("websocket", 90);
+  await until(() => told().some(({ fallback_dwell_ms: ms }) => ms > 0), "the page to tell how long it polled");
+  const causes = [...told(), ...proxy.reports].flatMap(({ fallback_cause: cause }) => cause ?? []);
+  assert.deepEqual(causes, ["failed"]);
+});
+
 test("what the page tells of itself: a fallback with its cause, how long it lasted, round trips and paints", { timeout: 180_000 }, async (t) => {
   const pipeline = fresh("reports");
   await hub.open(pipeline);
@@ -107,6 +126,7 @@ test("what the page tells of itself: a fallback with its cause, how long it last
   await until(() => told().some(({ transport }) => transport === "websocket"), "the page to tell that it has a socket");
   const load = startLoad(hub, pipeline, 20);
   const before = told().length;
+  const causes = () => [...told(), ...proxy.reports].filter(({ fallback_cause: cause }) => cause !== undefined);
   proxy.refuse();
   await page.told({ kind: "connection", state: "polling" });
   await until(() => proxy.reports.some(({ fallback_cause: cause }) => cause), "the page to tell by a poll that it polls, and why", 40);
@@ -116,6 +136,7 @@ test("what the page tells of itself: a fallback with its cause, how long it last
   proxy.allow();
   await page.connected("websocket", 90);
   await until(() => told().slice(before).some(({ fallback_dwell_ms: ms }) => ms > 0), "the page to tell how long it polled");
+  assert.equal(causes().length, 1, "the cause is named once for each fallback, or the hub would count it twice");
   const { fallback_dwell_ms: dwell } = told().slice(before).find(({ fallback_dwell_ms: ms }) => ms > 0);
   const log = (await page.log()).filter(({ kind }) => kind === "connection");
   const spent = log.findLast(({ state }) => state === "websocket").at - log.find(({ state }) => state === "polling").at;
