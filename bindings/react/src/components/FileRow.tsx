@@ -1,4 +1,3 @@
-"use client";
 // One file in four cells: where it stands, what it is, what is being done to it, and how long that takes.
 //
 // What may come in: a file in any state, with or without everything that is optional. What it never does: draw anew

@@ -1,4 +1,3 @@
-"use client";
 // How far a file is: a bar of stages, the words for it, and when it will be done.
 //
 // What may come in: a file in any state, in a stage that nobody knows, with or without progress and estimates. What it

@@ -1,4 +1,3 @@
-"use client";
 // What the components say, in English, and how to have them say something else.
 //
 // What may come in: other texts for some or all of it. What it never does: blame somebody who is not at fault, or leave
