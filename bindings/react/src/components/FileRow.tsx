@@ -117,7 +117,7 @@ export const FileRow = memo(function FileRow({ file, cellRole, onRender }: FileR
         {place && <span className="rp-file-path"><bdi>{shown(place)}</bdi></span>}
       </div>
       <div role={cellRole} className="rp-cell-work" data-state={file.state}>
-        {file.state === "processing" ? <StageProgress file={file} /> : <Words file={file} labels={labels} />}
+        {file.state === "processing" ? <StageProgress file={file} hasEta={false} /> : <Words file={file} labels={labels} />}
       </div>
       <div role={cellRole} className="rp-cell-time"><Times file={file} labels={labels} /></div>
     </>
