@@ -1,0 +1,27 @@
+// The tests, on React 19; vitest.react-18.config.ts runs the same on React 18.
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/** @ragpulse/client from its source, so that it need not be built before. */
+export const client = [
+  { find: /^@ragpulse\/client$/, replacement: at("../typescript/src/index.ts") },
+  { find: /^@ragpulse\/client\/session$/, replacement: at("../typescript/src/session.ts") },
+];
+
+export default defineConfig({
+  root: at("."),
+  esbuild: { jsx: "automatic" },
+  resolve: { alias: client },
+  test: {
+    environment: "happy-dom",
+    include: ["test/**/*.test.{ts,tsx}"],
+    setupFiles: ["test/setup.ts"],
+    restoreMocks: true,
+    coverage: {
+      provider: "v8", include: ["src/**"], reporter: ["text", "json-summary"], reportsDirectory: "node_modules/.coverage",
+      thresholds: { lines: 90 },
+    },
+  },
+});
