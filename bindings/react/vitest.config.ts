@@ -19,6 +19,7 @@ export default defineConfig({
     include: ["test/**/*.test.{ts,tsx}"],
     setupFiles: ["test/setup.ts"],
     restoreMocks: true,
+    env: { REACT: "19" },
     coverage: {
       provider: "v8", include: ["src/**"], reporter: ["text", "json-summary"], reportsDirectory: "node_modules/.coverage",
       thresholds: { lines: 90 },

@@ -15,5 +15,5 @@ alias.push({ find: /^@testing-library\/react$/, replacement: library });
 
 export default mergeConfig(base, {
   resolve: { alias },
-  test: { server: { deps: { inline: [/@testing-library\/react/, /@tanstack\/react-virtual/] } } },
+  test: { env: { REACT: "18" }, server: { deps: { inline: [/@testing-library\/react/, /@tanstack\/react-virtual/] } } },
 });

@@ -26,7 +26,7 @@ const inStrictMode = (more: object = {}) => ({ children }: { children: ReactNode
   <StrictMode><PipelineStatusProvider {...hub.options} {...more}>{children}</PipelineStatusProvider></StrictMode>
 );
 /** Until timers of no length have run, as the deferred close would. */
-const settle = (): Promise<void> => act(() => new Promise((go) => setTimeout(go, 20)));
+const settle = (): Promise<void> => act(() => new Promise<void>((go) => setTimeout(go, 20)));
 
 const turn = setImmediate;
 /** Lets fake time pass, and with it what is loaded in the meantime. */
