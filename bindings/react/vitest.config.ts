@@ -1,13 +1,16 @@
 // The tests, on React 19; vitest.react-18.config.ts runs the same on React 18.
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** @ragpulse/client from its source, so that it need not be built before. */
+const source = at("../typescript/src");
+const session = [`${source}/session/index.ts`, `${source}/session.ts`].find((path) => existsSync(path)) ?? source;
 export const client = [
-  { find: /^@ragpulse\/client$/, replacement: at("../typescript/src/index.ts") },
-  { find: /^@ragpulse\/client\/session$/, replacement: at("../typescript/src/session.ts") },
+  { find: /^@ragpulse\/client$/, replacement: `${source}/index.ts` },
+  { find: /^@ragpulse\/client\/session$/, replacement: session },
 ];
 
 export default defineConfig({

@@ -2,6 +2,8 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
+import { client } from "../vitest.config.js";
+
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig({
@@ -9,10 +11,7 @@ export default defineConfig({
   base: "./",
   esbuild: { jsx: "automatic" },
   resolve: {
-    alias: [
-      { find: /^@ragpulse\/client$/, replacement: at("../../typescript/src/index.ts") },
-      { find: /^@ragpulse\/client\/session$/, replacement: at("../../typescript/src/session.ts") },
-    ],
+    alias: client,
   },
   build: {
     rollupOptions: { onwarn: (warning, warn) => void (warning.code === "MODULE_LEVEL_DIRECTIVE" || warn(warning)) },

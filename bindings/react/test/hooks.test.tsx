@@ -161,7 +161,7 @@ describe("the provider", () => {
   });
 
   test("is missed in words", () => {
-    expect(() => renderHook(() => usePipelines())).toThrow("there is no PipelineStatusProvider above this component");
+    expect(() => renderHook(() => usePipelines())).toThrow("no PipelineStatusProvider is around this component");
     complained();
   });
 });
