@@ -80,6 +80,13 @@ describe("PipelineStatus", () => {
     for (const part of parts) expect(container.textContent).toContain(part);
   });
 
+  test("leaves the numbers to the list of files where that says them", async () => {
+    hub.put(statusOf("docs", [fileOf("a", 1)]));
+    show(<PipelineStatus pipeline="docs" hasCounts={false} />);
+    expect((await screen.findByRole("img")).getAttribute("aria-label")).toBe("1 completed");
+    expect(screen.queryByRole("list", { name: "Files by state" })).toBe(null);
+  });
+
   test("a bar of counts is said in words", () => {
     show(<><CountsBar counts={statusOf("x", [fileOf("a", 1), fileOf("b", 2, "failed")]).counts} /><CountsBar counts={statusOf("x").counts} /></>);
     expect(screen.getAllByRole("img").map((image) => image.getAttribute("aria-label"))).toEqual(["1 completed, 1 failed", "No files yet"]);
