@@ -14,7 +14,10 @@ export default defineConfig({
   base: "./",
   resolve: {
     // From source, so that nothing has to be built before.
-    alias: [{ find: /^@ragpulse\/client$/, replacement: source("../bindings/typescript/src/index.ts") }],
+    alias: [
+      { find: /^@ragpulse\/client$/, replacement: source("../bindings/typescript/src/index.ts") },
+      { find: /^@ragpulse\/react$/, replacement: source("../bindings/react/src/index.ts") },
+    ],
     dedupe: ["react", "react-dom"],
   },
   esbuild: { jsx: "automatic", legalComments: "none" },
@@ -23,7 +26,13 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: false,
     reportCompressedSize: false,
-    rollupOptions: { output: { inlineDynamicImports: true } },
+    rollupOptions: {
+      output: { inlineDynamicImports: true },
+      // "use client" says nothing where everything is.
+      onwarn: (warning, warn) => {
+        if (warning.code !== "MODULE_LEVEL_DIRECTIVE" && warning.code !== "SOURCEMAP_ERROR") warn(warning);
+      },
+    },
   },
   plugins: [licences(), sizes(150_000)],
   server: {

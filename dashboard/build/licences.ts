@@ -2,8 +2,8 @@
 //
 // What may come in: what rollup has bundled. What it never does: leave a package without a licence text unsaid; the build
 // fails then.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Plugin } from "vite";
 
 interface Manifest {
@@ -13,15 +13,9 @@ interface Manifest {
 }
 
 /** The folder of the package that a module belongs to, or null for the page's own. */
-function packageOf(module: string): string | null {
-  if (!module.includes("/node_modules/")) return null;
-  for (let folder = dirname(module); folder.includes("/node_modules/"); folder = dirname(folder)) {
-    const manifest = join(folder, "package.json");
-    // Some packages have manifests without a name below their own, to tell module systems apart.
-    if (existsSync(manifest) && "name" in (JSON.parse(readFileSync(manifest, "utf8")) as object)) return folder;
-  }
-  return null;
-}
+const packageOf = (module: string): string | null =>
+  // Rollup marks modules of its own making by a null.
+  /^.*\/node_modules\/(?:@[^/]+\/)?[^/?]+/.exec(module.replace("\0", ""))?.[0] ?? null;
 
 function textOf(folder: string): string {
   const file = readdirSync(folder).sort().find((name) => /^(licen[cs]e|copying)(\.\w+)?$/i.test(name));

@@ -25,7 +25,7 @@ export function matches(file: FileStatus, text: string): boolean {
   return all.includes(text);
 }
 
-/** What runs, then what ended, the newest first, then what waits, then what only the index knows, the newest first. */
+/** What runs, then what ended, the newest first, then what waits, then what only the index knows, as it gave them. */
 export function selectFiles(
   files: readonly FileStatus[],
   filter: Filter,
@@ -44,6 +44,5 @@ export function selectFiles(
   const listed = [...running, ...ended.reverse(), ...waiting];
   if (beyond.length === 0) return listed;
   const known = new Set(files.map(({ id }) => id));
-  const others = beyond.filter((file) => !known.has(file.id) && fits(file));
-  return [...listed, ...others.sort((a, b) => b.seq - a.seq)];
+  return [...listed, ...beyond.filter((file) => !known.has(file.id) && fits(file))];
 }

@@ -1,0 +1,45 @@
+// A modal dialog: the browser keeps the focus in it and gives it back; Escape and a click beside it close it.
+import { type ReactElement, type ReactNode, useEffect, useRef } from "react";
+import { Icon } from "./icons.js";
+
+export interface DialogProps {
+  /** What it is, for the style sheet and for tests. */
+  readonly id: string;
+  readonly className: string;
+  /** The id of its title. */
+  readonly labelledBy: string;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+
+export function Dialog({ id, className, labelledBy, onClose, children }: DialogProps): ReactElement {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const element = dialog.current;
+    // What had the focus may have been drawn anew meanwhile, so it is looked up by what it stands for.
+    const row = (document.activeElement as HTMLElement | null)?.closest<HTMLElement>(".row")?.dataset["key"];
+    element?.showModal();
+    return () => {
+      element?.close();
+      if (row === undefined || document.activeElement !== document.body) return;
+      document.querySelector<HTMLElement>(`.row[data-key="${CSS.escape(row)}"] button`)?.focus({ preventScroll: true });
+    };
+  }, []);
+  return (
+    <dialog id={id} className={className} aria-labelledby={labelledBy} ref={dialog}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+      onClose={onClose}
+      onClick={(event) => {
+        if (event.target === event.currentTarget) onClose();
+      }}>
+      {children}
+    </dialog>
+  );
+}
+
+export const CloseButton = ({ onClose }: { onClose: () => void }): ReactElement => (
+  <button type="button" className="icon-button close" onClick={onClose} aria-label="Close"><Icon name="close" /></button>
+);
