@@ -17,6 +17,8 @@ export default defineConfig({
     alias: [
       { find: /^@ragpulse\/client$/, replacement: source("../bindings/typescript/src/index.ts") },
       { find: /^@ragpulse\/react$/, replacement: source("../bindings/react/src/index.ts") },
+      { find: /^@ragpulse\/react\/components$/, replacement: source("../bindings/react/src/components/index.ts") },
+      { find: /^@ragpulse\/react\/styles.css$/, replacement: source("../bindings/react/styles.css") },
     ],
     dedupe: ["react", "react-dom"],
   },

@@ -4,10 +4,9 @@
 // pipeline does something.
 import type { PipelineStatus } from "@ragpulse/client";
 import { useConnection, usePipelineIds, usePipelines, usePipelineStore } from "@ragpulse/react";
-import { type ReactElement, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactElement, useEffect, useMemo, useState } from "react";
 import { show, useAddress, useKeys } from "./hooks.js";
 import { FILTERS } from "./lib/address.js";
-import { wantsToken } from "./lib/connection-words.js";
 import { keep, recall } from "./lib/memory.js";
 import { busiest, orderPipelines, progressOf } from "./lib/pipelines.js";
 import { count, percent } from "./lib/format.js";
@@ -65,7 +64,7 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
   const [isPutOff, setPutOff] = useState(false);
   const [singleKeys, setSingleKeys] = useSingleKeys();
   const theme = useTheme();
-  const needsToken = isRefused || wantsToken(connection);
+  const needsToken = isRefused || (connection.cause?.kind === "rejected" && connection.cause.code === "unauthorized");
   const order = useMemo(() => orderPipelines(states), [states]);
 
   useEffect(() => {
@@ -74,12 +73,11 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
     document.title = shown && state ? `${total ? `${percent(part)}${failed} · ` : ""}${shown} · RagPulse` : "RagPulse";
   }, [shown, state]);
 
-  const search = useRef<HTMLInputElement>(null);
   useKeys((event, isTyping) => {
     if (isTyping || !singleKeys) return;
     const step = event.key === "[" ? -1 : event.key === "]" ? 1 : 0;
     const filter = FILTERS[Number(event.key) - 1];
-    if (event.key === "/") search.current?.focus();
+    if (event.key === "/") document.querySelector<HTMLElement>("#files input[type=search]")?.focus();
     else if (event.key === "?") setDialog("help");
     else if (event.key === "t") theme.next();
     else if (event.key === "r") store.retry();
@@ -102,7 +100,7 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
       <div className={states.size < 2 ? "frame single" : "frame"}>
         {states.size > 1 && <Sidebar order={order} states={states} shown={shown} />}
         <main className="main" id="main" tabIndex={-1}>
-          {state ? <Detail key={state.pipeline_id} state={state} search={search} /> : (
+          {state ? <Detail key={state.pipeline_id} state={state} /> : (
             <Empty shown={shown} needsToken={needsToken} onToken={() => setDialog("token")} />
           )}
         </main>

@@ -1,5 +1,6 @@
 // What the parts of the page share: the meters, the hub's time, the address, media queries, keys.
-import { createContext, use, useCallback, useEffect, useRef, useSyncExternalStore } from "react";
+import { useNow as useHubNow } from "@ragpulse/react/components";
+import { createContext, use, useEffect, useRef, useSyncExternalStore } from "react";
 import type { Activity } from "./lib/activity.js";
 import { readView, type View, writeView } from "./lib/address.js";
 
@@ -13,30 +14,8 @@ export function useActivity(): Activity {
   return activity;
 }
 
-const tickers = new Set<() => void>();
-let timer: ReturnType<typeof setInterval> | undefined;
-
-function onTick(listener: () => void): () => void {
-  tickers.add(listener);
-  timer ??= setInterval(() => {
-    // Nobody sees a hidden page, and when it is seen again it is drawn anew at once.
-    if (!document.hidden) for (const tick of tickers) tick();
-  }, 1_000);
-  document.addEventListener("visibilitychange", listener);
-  return () => {
-    tickers.delete(listener);
-    document.removeEventListener("visibilitychange", listener);
-    if (tickers.size > 0) return;
-    clearInterval(timer);
-    timer = undefined;
-  };
-}
-
 /** The hub's time in milliseconds, by the second: who uses it is drawn each second. */
-export function useNow(): number {
-  const activity = useActivity();
-  return useSyncExternalStore(onTick, () => Math.floor(activity.now() / 1_000) * 1_000);
-}
+export const useNow = (): number => useHubNow() ?? 0;
 
 const viewers = new Set<() => void>();
 function onView(listener: () => void): () => void {
@@ -73,16 +52,6 @@ export function back(otherwise: Partial<View>): void {
 
 /** What is to be shown, as the address says. */
 export const useAddress = (): View => useSyncExternalStore(onView, currentView);
-
-/** Whether a media query holds. */
-export function useMedia(query: string): boolean {
-  const subscribe = useCallback((listener: () => void) => {
-    const list = matchMedia(query);
-    list.addEventListener("change", listener);
-    return () => list.removeEventListener("change", listener);
-  }, [query]);
-  return useSyncExternalStore(subscribe, () => matchMedia(query).matches);
-}
 
 /** Calls back for keys pressed on the page, unless a dialog is open or a modifier is held. */
 export function useKeys(onKey: (event: KeyboardEvent, isTyping: boolean) => void): void {

@@ -2,10 +2,10 @@
 import { createRoot } from "react-dom/client";
 import { Root } from "./root.js";
 import { applyTheme, savedTheme } from "./lib/theme.js";
+import "@ragpulse/react/styles.css";
 import "./style/base.css";
 import "./style/frame.css";
 import "./style/pipeline.css";
-import "./style/files.css";
 import "./style/dialogs.css";
 import "./style/narrow.css";
 

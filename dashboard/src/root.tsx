@@ -3,12 +3,16 @@
 // What may come in: a hub that wants a token, at the beginning or later. What it never does: put a token into an address.
 import { createPipelineStatusStore, type Fetch, type UnconnectedStore } from "@ragpulse/client";
 import { PipelineStatusProvider } from "@ragpulse/react";
+import { LabelsProvider } from "@ragpulse/react/components";
 import { type ReactElement, useEffect, useMemo, useState } from "react";
 import { io } from "socket.io-client";
 import { App } from "./app.js";
 import { ActivityContext } from "./hooks.js";
 import { Activity } from "./lib/activity.js";
 import { keepToken, recallToken } from "./lib/memory.js";
+
+/** Numbers and times as the reader writes them; the words are English. */
+const LABELS = { locale: navigator.language || "en" };
 
 /** A store of all pipelines of this hub; `onRefused` is called when it answers that a token is needed. */
 function makeStore(onRefused: () => void): UnconnectedStore {
@@ -47,7 +51,9 @@ export function Root(): ReactElement {
   return (
     <PipelineStatusProvider store={store}>
       <ActivityContext value={activity}>
-        <App isRefused={isRefused} onToken={onToken} />
+        <LabelsProvider labels={LABELS}>
+          <App isRefused={isRefused} onToken={onToken} />
+        </LabelsProvider>
       </ActivityContext>
     </PipelineStatusProvider>
   );

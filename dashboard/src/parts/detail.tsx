@@ -1,6 +1,6 @@
 // One pipeline: what it is, how far it is, how fast, what is wrong, and its files.
 import type { PipelineStatus } from "@ragpulse/client";
-import type { ReactElement, Ref } from "react";
+import type { ReactElement } from "react";
 import { Causes } from "./causes.js";
 import { Files } from "./files.js";
 import { Head } from "./head.js";
@@ -8,7 +8,7 @@ import { Plots } from "./plots.js";
 import { Progress } from "./progress.js";
 import { Stages } from "./stages.js";
 
-export const Detail = ({ state, search }: { state: PipelineStatus; search: Ref<HTMLInputElement> }): ReactElement => (
+export const Detail = ({ state }: { state: PipelineStatus }): ReactElement => (
   <div className="detail" id="detail">
     <Head state={state} />
     <Progress state={state} />
@@ -19,6 +19,6 @@ export const Detail = ({ state, search }: { state: PipelineStatus; search: Ref<H
         <Causes state={state} />
       </div>
     </div>
-    <Files state={state} search={search} />
+    <Files state={state} />
   </div>
 );

@@ -16,14 +16,8 @@ export function Dialog({ id, className, labelledBy, onClose, children }: DialogP
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const element = dialog.current;
-    // What had the focus may have been drawn anew meanwhile, so it is looked up by what it stands for.
-    const row = (document.activeElement as HTMLElement | null)?.closest<HTMLElement>(".row")?.dataset["key"];
     element?.showModal();
-    return () => {
-      element?.close();
-      if (row === undefined || document.activeElement !== document.body) return;
-      document.querySelector<HTMLElement>(`.row[data-key="${CSS.escape(row)}"] button`)?.focus({ preventScroll: true });
-    };
+    return () => element?.close();
   }, []);
   return (
     <dialog id={id} className={className} aria-labelledby={labelledBy} ref={dialog}

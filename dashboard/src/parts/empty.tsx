@@ -1,7 +1,7 @@
 // What stands where a pipeline would: why there is none, and what to do.
 import { useConnection } from "@ragpulse/react";
+import { explain, useLabels } from "@ragpulse/react/components";
 import type { ReactElement } from "react";
-import { explain } from "../lib/connection-words.js";
 import { Command } from "./copy.js";
 import { Icon } from "./icons.js";
 
@@ -30,6 +30,7 @@ interface EmptyProps {
 export function Empty({ shown, needsToken, onToken }: EmptyProps): ReactElement {
   const connection = useConnection();
   const { state, transport, retry } = connection;
+  const labels = useLabels();
   const mark = <svg className="empty-mark" aria-hidden="true"><use href="#i-pulse" /></svg>;
   if (needsToken) {
     return (
@@ -46,7 +47,7 @@ export function Empty({ shown, needsToken, onToken }: EmptyProps): ReactElement 
       <section className="empty" id="empty">
         {mark}
         <h1 id="empty-title">The hub cannot be reached</h1>
-        <p>{explain(connection)}</p>
+        <p>{explain(labels, state, connection.cause)}</p>
         {state === "waiting" && <button type="button" className="button" onClick={retry}><Icon name="retry" />Try now</button>}
       </section>
     );

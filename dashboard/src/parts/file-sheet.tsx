@@ -3,17 +3,13 @@
 // What may come in: an id from an address, of a file that is listed, that only the index knows, or that nobody knows.
 import type { FileStatus, PipelineStatus } from "@ragpulse/client";
 import { useFile, useFiles } from "@ragpulse/react";
-import type { ReactElement } from "react";
-import { useEffect, useState } from "react";
+import { FileTimeline, StageProgress } from "@ragpulse/react/components";
+import { type ReactElement, useEffect, useState } from "react";
 import { back, useNow } from "../hooks.js";
-import { bytes, count, dateAndTime, quantity, words } from "../lib/format.js";
-import { STAGES } from "../lib/pipelines.js";
+import { ago, bytes, clockSpan, count, dateAndTime, quantity, span, words } from "../lib/format.js";
 import { kindOf, nameOf, shown, shownLines } from "../lib/text.js";
-import { timesOf, workOf } from "../lib/work.js";
-import { StageBar } from "./bar.js";
 import { CloseButton, Dialog } from "./dialog.js";
 import { Badge } from "./icons.js";
-import { Timeline } from "./timeline.js";
 
 /** The file as it is, or was when it was listed last; looked up in the index where it never was. */
 function useSheetFile(pipeline: string, id: string, known: FileStatus | null): { file: FileStatus | null; isLoading: boolean } {
@@ -29,8 +25,9 @@ function useSheetFile(pipeline: string, id: string, known: FileStatus | null): {
 
 function factsOf(file: FileStatus, now: number): [string, string][] {
   const { results = {}, error } = file;
-  const isOpen = file.state === "queued" || file.state === "processing";
-  const times = timesOf(file, now);
+  const took = results.processing_duration
+    ?? (file.started_at && file.completed_at ? (Date.parse(file.completed_at) - Date.parse(file.started_at)) / 1000 : undefined);
+  const retryIn = file.retry_at ? (Date.parse(file.retry_at) - now) / 1000 : 0;
   const facts: [string, string | undefined | false][] = [
     ["Id", file.id],
     ["Path", file.path],
@@ -40,12 +37,11 @@ function factsOf(file: FileStatus, now: number): [string, string][] {
     ["Attempt", `${count(file.attempt)}${file.max_attempts ? ` of ${count(file.max_attempts)}` : ""}`],
     ["Reason", file.reason && words(file.reason)],
     ["Same as", file.duplicate_of],
-    ["Queued", file.queued_at && dateAndTime(file.queued_at)],
-    ["Started", file.started_at && dateAndTime(file.started_at)],
+    ["Queued", file.queued_at && `${dateAndTime(file.queued_at)}${file.state === "queued" ? ` (${ago(Date.parse(file.queued_at), now)})` : ""}`],
+    ["Started", file.started_at && `${dateAndTime(file.started_at)}${file.state === "processing" ? ` (${ago(Date.parse(file.started_at), now)})` : ""}`],
     ["Ended", file.completed_at && dateAndTime(file.completed_at)],
-    ["Next attempt", file.retry_at && dateAndTime(file.retry_at)],
-    ["Took", !isOpen && times.note !== "" && times.main],
-    ["Time", isOpen && `${times.main} ${times.note}`],
+    ["Next attempt", file.retry_at && `${dateAndTime(file.retry_at)}${retryIn > 0 ? ` (in ${clockSpan(retryIn)})` : ""}`],
+    ["Took", took !== undefined && span(took)],
     ["Chunks", results.chunks_created !== undefined && count(results.chunks_created)],
     ["Vectors", results.embeddings_generated !== undefined && count(results.embeddings_generated)],
     ["Text", results.content_length !== undefined && quantity(results.content_length, "character")],
@@ -71,21 +67,6 @@ function Cause({ file }: { file: FileStatus }): ReactElement | null {
   return lines.length ? <p className={className} id="sheet-cause">{lines.join("\n")}</p> : null;
 }
 
-function Work({ file, now }: { file: FileStatus; now: number }): ReactElement {
-  const { main, rest } = workOf(file, now);
-  const stage = file.processing_stage ?? "";
-  const names = STAGES.includes(stage) ? STAGES : [stage || "working"];
-  return (
-    <div className="sheet-work">
-      <StageBar file={file} />
-      <span className="sheet-stages" aria-hidden="true">
-        {names.map((name) => <span key={name} className={name === stage ? "current" : undefined}>{words(shown(name))}</span>)}
-      </span>
-      <span className="row-text"><b>{main}</b>  {rest}</span>
-    </div>
-  );
-}
-
 export function FileSheet({ state, id, known }: { state: PipelineStatus; id: string; known: FileStatus | null }): ReactElement {
   const now = useNow();
   const { file, isLoading } = useSheetFile(state.pipeline_id, id, known);
@@ -100,7 +81,7 @@ export function FileSheet({ state, id, known }: { state: PipelineStatus; id: str
         </header>
         {file ? (
           <>
-            {file.state === "processing" && <Work file={file} now={now} />}
+            {file.state === "processing" && <StageProgress file={file} isDetailed />}
             <Cause file={file} />
             <dl className="pairs" id="sheet-facts">
               {factsOf(file, now).map(([name, value]) => [<dt key={name}>{name}</dt>, <dd key={`${name} value`}>{value}</dd>])}
@@ -109,7 +90,10 @@ export function FileSheet({ state, id, known }: { state: PipelineStatus; id: str
         ) : (
           <p className="soft">{isLoading ? "Looking it up…" : "This pipeline has no such file now. What is kept of its history is below."}</p>
         )}
-        <Timeline pipeline={state.pipeline_id} file={id} />
+        <section className="history" aria-labelledby="timeline-title">
+          <h3 className="overline" id="timeline-title">Timeline</h3>
+          <FileTimeline pipeline={state.pipeline_id} file={id} />
+        </section>
       </div>
     </Dialog>
   );

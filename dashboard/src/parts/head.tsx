@@ -1,10 +1,10 @@
 // What pipeline it is, whether it is heard, and what it says of itself.
 import type { PipelineStatus } from "@ragpulse/client";
+import { LivenessBadge } from "@ragpulse/react/components";
 import type { ReactElement } from "react";
 import { useNow } from "../hooks.js";
 import { ago, clockSpan, span, words } from "../lib/format.js";
 import { shown } from "../lib/text.js";
-import { LIVENESS_NAMES } from "./names.js";
 
 function factsOf(state: PipelineStatus, now: number): string[] {
   if (state.liveness === "offline" || state.liveness === "lost") {
@@ -23,15 +23,11 @@ function factsOf(state: PipelineStatus, now: number): string[] {
 export function Head({ state }: { state: PipelineStatus }): ReactElement {
   const now = useNow();
   const isPlain = state.status === "online" || state.status === "offline";
-  const live = LIVENESS_NAMES[state.liveness];
   return (
     <header className="head">
       <div className="head-title">
         <h1 id="name">{state.pipeline_id}</h1>
-        <span className="live" data-live={state.liveness}>
-          <span className="live-dot" aria-hidden="true" />
-          <span id="live-name">{state.liveness === "live" ? live : `${live}, last event ${ago(Date.parse(state.last_activity), now)}`}</span>
-        </span>
+        <LivenessBadge state={state} />
         {!isPlain && <span className="word">{shown(state.status)}</span>}
       </div>
       <p className="facts">

@@ -11,7 +11,7 @@ const KEYS: readonly (readonly [keys: readonly string[], what: string])[] = [
   [["?"], "This help"],
 ];
 const LIST_KEYS: readonly (readonly [keys: readonly string[], what: string])[] = [
-  [["↑", "↓"], "From file to file; also j and k"],
+  [["↑", "↓"], "From file to file"],
   [["Page ↑", "Page ↓"], "A page up or down"],
   [["Home", "End"], "The first file, the last one"],
   [["Enter"], "Open the file with its timeline"],

@@ -1,12 +1,15 @@
 // How far a pipeline is, and how long the rest may take.
-import type { PipelineStatus } from "@ragpulse/client";
+import type { FileStatus, PipelineStatus } from "@ragpulse/client";
+import { CountsBar } from "@ragpulse/react/components";
 import type { ReactElement } from "react";
 import { useActivity, useNow } from "../hooks.js";
 import { count, percent, span } from "../lib/format.js";
 import { progressOf } from "../lib/pipelines.js";
 import { quantile } from "../lib/rates.js";
-import { tookOf } from "../lib/work.js";
-import { CountsBar } from "./bar.js";
+
+/** How many seconds the work on a file took; undefined where that is not known. */
+const tookOf = ({ results, started_at: from, completed_at: to }: FileStatus): number | undefined =>
+  results?.processing_duration ?? (from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : undefined);
 
 /** How long it takes at the rate of the last minute. */
 function leftOf(open: number, total: number, perSecond: number): string {
@@ -25,7 +28,7 @@ export function Progress({ state }: { state: PipelineStatus }): ReactElement {
     <section className="card progress" aria-label="Progress">
       <h2 className="figure-name">Finished</h2>
       <p className="figure-value"><b id="done">{count(ended)}</b> <small>of {count(total)}{total > 0 && ` · ${percent(part)}`}</small></p>
-      <CountsBar counts={state.counts} isLabelled />
+      <CountsBar counts={state.counts} />
       <p className="figure-notes"><span>{leftOf(open, total, perSecond)}</span>{median !== null && <span>median {span(median)} a file</span>}</p>
     </section>
   );

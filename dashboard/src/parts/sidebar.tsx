@@ -1,10 +1,10 @@
 // The pipelines: each with whether it is heard, how far it is, and what is wrong with it; the worst first.
 import type { PipelineStatus } from "@ragpulse/client";
+import { CountsBar } from "@ragpulse/react/components";
 import { memo, type ReactElement, useEffect, useRef, useState } from "react";
 import { show, useNow } from "../hooks.js";
 import { ago, count, percent, quantity } from "../lib/format.js";
 import { progressOf, standingOf } from "../lib/pipelines.js";
-import { CountsBar } from "./bar.js";
 import { LIVENESS_NAMES } from "./names.js";
 
 /** From how many on they can be searched. */
@@ -50,7 +50,7 @@ const Item = memo(function Item({ id, state, isShown }: ItemProps): ReactElement
           <span className="live-dot" aria-hidden="true" />
           <span>{id}</span>
         </span>
-        <CountsBar counts={state?.counts ?? null} />
+        {state && <CountsBar counts={state.counts} role="presentation" aria-label="" />}
         {state ? <Line state={state} /> : <span className="pipeline-line"><span>Waiting for its state</span></span>}
       </button>
     </li>

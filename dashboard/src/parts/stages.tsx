@@ -22,8 +22,8 @@ export function Stages({ state }: { state: PipelineStatus }): ReactElement {
       <ol className="flow">
         {steps.map(({ key, name, amount }, index) => (
           <li key={key} className={amount > 0 ? "some" : undefined} data-step={key.split(" ")[0]}>
+            {index > 0 && <Icon name="arrow" />}
             <b>{count(amount)}</b> <span>{name}</span>
-            {index < steps.length - 1 && <Icon name="arrow" />}
           </li>
         ))}
       </ol>
