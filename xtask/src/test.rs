@@ -70,7 +70,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     Ok(())
 }
 
-fn npm(root: &Path) -> Command {
+pub(crate) fn npm(root: &Path) -> Command {
     let mut command = Command::new("npm");
     // No logs of its own: what goes wrong is said here.
     command.current_dir(root).env("npm_config_logs_max", "0").env("npm_config_update_notifier", "false");
@@ -86,7 +86,7 @@ fn binary(root: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn node_is_there() -> Result<()> {
+pub(crate) fn node_is_there() -> Result<()> {
     let advice = format!(
         "the tests need Node.js {NODE} or newer with npm; install both from https://nodejs.org/, or on Debian 13 or newer \
          run: apt-get install -y nodejs npm"

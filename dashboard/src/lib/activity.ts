@@ -17,6 +17,10 @@ export interface PipelineActivity {
   readonly events: Meter;
   /** From the hub's receiving an event to its coming here, in milliseconds. */
   readonly latency: Samples;
+  /** Since when events are counted, in milliseconds; before that there may have been any. */
+  readonly since: number;
+  /** Since when all ends of files are known; a state lists the last ones only. */
+  endsSince: number;
 }
 
 /** The meters of all pipelines of a store. */
@@ -38,7 +42,7 @@ export class Activity {
   of(pipeline: string): PipelineActivity {
     let activity = this.#byPipeline.get(pipeline);
     if (!activity) {
-      activity = { ended: new Meter(), failed: new Meter(), events: new Meter(), latency: new Samples() };
+      activity = { ended: new Meter(), failed: new Meter(), events: new Meter(), latency: new Samples(), since: this.now(), endsSince: 0 };
       this.#byPipeline.set(pipeline, activity);
     }
     return activity;
@@ -76,10 +80,15 @@ export class Activity {
     const activity = this.of(pipeline);
     activity.ended = new Meter();
     activity.failed = new Meter();
-    for (const { state, completed_at: at } of this.#store.getSnapshot(pipeline)?.files ?? []) {
+    const snapshot = this.#store.getSnapshot(pipeline);
+    let [ends, oldest] = [0, Infinity];
+    for (const { state, completed_at: at } of snapshot?.files ?? []) {
       if (!at) continue;
+      ends += 1;
+      oldest = Math.min(oldest, Date.parse(at));
       activity.ended.add(Date.parse(at));
       if (state === "failed") activity.failed.add(Date.parse(at));
     }
+    activity.endsSince = snapshot && ends >= snapshot.limits.ended ? oldest : 0;
   }
 }

@@ -1,5 +1,5 @@
 // A modal dialog: the browser keeps the focus in it and gives it back; Escape and a click beside it close it.
-import { type ReactElement, type ReactNode, useEffect, useRef } from "react";
+import { type ReactElement, type ReactNode, useLayoutEffect, useRef } from "react";
 import { Icon } from "./icons.js";
 
 export interface DialogProps {
@@ -14,7 +14,8 @@ export interface DialogProps {
 
 export function Dialog({ id, className, labelledBy, onClose, children }: DialogProps): ReactElement {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // It must be closed before it is taken off the page, or the focus is not given back.
+  useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
     return () => element?.close();

@@ -31,12 +31,12 @@ export const Icons = (): ReactElement => (
 
 /** One icon; what it means stands beside it, or on the button. */
 export const Icon = ({ name }: { name: IconName }): ReactElement => (
-  <svg className="icon" aria-hidden="true" focusable="false"><use href={`#i-${name}`} /></svg>
+  <svg className="icon rp-icon" aria-hidden="true" focusable="false"><use href={`#i-${name}`} /></svg>
 );
 
 /** A file's state, by icon, word and colour. */
 export const Badge = ({ state }: { state: FileState }): ReactElement => (
-  <span className="badge" data-state={state}>
+  <span className="rp-badge" data-state={state}>
     <Icon name={state} />
     {STATE_NAMES[state] ?? state}
   </span>

@@ -31,6 +31,8 @@ export interface PlotProps {
   /** Where the last step ends, in milliseconds since 1970, and how many seconds a step is. */
   readonly end: number;
   readonly step: number;
+  /** Since when it is known, in milliseconds since 1970. */
+  readonly since: number;
   /** For those who do not see it. */
   readonly summary: string;
 }
@@ -82,7 +84,7 @@ function linePath(values: readonly (number | null)[], most: number, isArea: bool
   return path;
 }
 
-export function Plot({ title, value, unit, note, series, format, end, step, summary }: PlotProps): ReactElement {
+export function Plot({ title, value, unit, note, series, format, end, step, since, summary }: PlotProps): ReactElement {
   const id = useId();
   const [at, setAt] = useState<number | null>(null);
   const steps = series[0]?.values.length ?? 0;
@@ -98,6 +100,7 @@ export function Plot({ title, value, unit, note, series, format, end, step, summ
     const { left, width } = event.currentTarget.getBoundingClientRect();
     setAt(Math.min(steps - 1, Math.max(0, Math.floor(((event.clientX - left) / width) * steps))));
   };
+  const unknown = Math.min(1, Math.max(0, 1 - (end - since) / (steps * step * 1_000)));
   const minutes = Math.round((steps * step) / 60);
   return (
     <section className="card plot" aria-labelledby={id}>
@@ -106,6 +109,7 @@ export function Plot({ title, value, unit, note, series, format, end, step, summ
       {note && <p className="figure-note">{note}</p>}
       <div className="plot-area" onPointerMove={onMove} onPointerLeave={() => setAt(null)}>
         <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={summary}>
+          {unknown > 0 && <rect className="plot-unknown" width={number(unknown * WIDTH)} height={HEIGHT} />}
           <path className="plot-grid" d={`M0 ${HEIGHT / 2}H${WIDTH}M0 .5H${WIDTH}`} />
           {series.map(({ name, kind, tone, values }, index) => (
             <path key={name} className={`plot-${kind} tone-${tone}`}

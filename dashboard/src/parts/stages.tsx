@@ -16,9 +16,7 @@ export function Stages({ state }: { state: PipelineStatus }): ReactElement {
   ];
   return (
     <section className="block" aria-labelledby="flow-title">
-      <h2 className="overline" id="flow-title">
-        Where files are{listed < state.counts.processing && <span> stages of {count(listed)} of {count(state.counts.processing)} running</span>}
-      </h2>
+      <h2 className="visually-hidden" id="flow-title">Where files are</h2>
       <ol className="flow">
         {steps.map(({ key, name, amount }, index) => (
           <li key={key} className={amount > 0 ? "some" : undefined} data-step={key.split(" ")[0]}>
@@ -27,6 +25,7 @@ export function Stages({ state }: { state: PipelineStatus }): ReactElement {
           </li>
         ))}
       </ol>
+      {listed < state.counts.processing && <p className="soft">Stages of {count(listed)} of {count(state.counts.processing)} running files.</p>}
     </section>
   );
 }
