@@ -21,7 +21,7 @@ export interface CauseGroup {
   readonly messages: number;
 }
 
-/** The failed files in groups, the largest first; of equal ones the newest. */
+/** The failed files in groups, the largest first; of equal ones by kind, so that they stand still. */
 export function groupCauses(files: readonly FileStatus[]): CauseGroup[] {
   const groups = new Map<string, { amount: number; retryable: number; last: FileStatus; messages: Set<string>; query: string }>();
   for (const file of files) {
@@ -40,5 +40,5 @@ export function groupCauses(files: readonly FileStatus[]): CauseGroup[] {
   }
   return [...groups]
     .map(([kind, { messages, ...group }]) => ({ kind, messages: messages.size, ...group }))
-    .sort((a, b) => b.amount - a.amount || b.last.seq - a.last.seq);
+    .sort((a, b) => b.amount - a.amount || (a.kind < b.kind ? -1 : 1));
 }

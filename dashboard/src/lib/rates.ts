@@ -8,6 +8,12 @@ export const KEPT_SECONDS = 330;
 
 const secondOf = (millis: number): number => Math.floor(millis / 1000);
 
+/**
+ * When the last whole step ended, in milliseconds. Steps begin at multiples of their width in seconds, so that bars stand
+ * still; the running one is left out, as it would look like a fall.
+ */
+export const lastStep = (now: number, width: number): number => Math.floor(secondOf(now) / width) * width * 1_000;
+
 /** Takes away what is too old, once enough of it has gathered. */
 function prune(bySecond: Map<number, unknown>, newest: number): void {
   if (bySecond.size <= KEPT_SECONDS + 30) return;
@@ -44,9 +50,9 @@ export class Meter {
     return this.sum(now, seconds) / Math.max(5, Math.min(seconds, end - first));
   }
 
-  /** The last `steps` sums of `width` seconds each, the oldest first. Steps begin at multiples of `width`, so bars stand still. */
+  /** The last `steps` whole sums of `width` seconds each, the oldest first, up to {@link lastStep}. */
   series(now: number, steps: number, width: number): number[] {
-    const end = Math.ceil((secondOf(now) + 1) / width) * width;
+    const end = lastStep(now, width) / 1_000;
     return Array.from({ length: steps }, (_, step) => {
       let sum = 0;
       for (let i = 0; i < width; i += 1) sum += this.#bySecond.get(end - (steps - step) * width + i) ?? 0;
@@ -93,7 +99,7 @@ export class Samples {
 
   /** A quantile for each of the last `steps` of `width` seconds, the oldest first, as {@link Meter.series} cuts them. */
   series(now: number, steps: number, width: number, part: number): (number | null)[] {
-    const end = Math.ceil((secondOf(now) + 1) / width) * width;
+    const end = lastStep(now, width) / 1_000;
     return Array.from({ length: steps }, (_, step) => {
       const from = end - (steps - step) * width;
       return quantile(this.#between(from, from + width), part);

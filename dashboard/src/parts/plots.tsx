@@ -2,6 +2,7 @@
 import { memo, type ReactElement } from "react";
 import { useActivity, useNow } from "../hooks.js";
 import { count, millis, rate } from "../lib/format.js";
+import { lastStep } from "../lib/rates.js";
 import { Plot } from "./plot.js";
 
 /** Five minutes in steps of five seconds. */
@@ -11,7 +12,7 @@ const STEP = 5;
 export const Plots = memo(function Plots({ pipeline }: { pipeline: string }): ReactElement {
   const now = useNow();
   const { ended, failed, events, latency, since, endsSince } = useActivity().of(pipeline);
-  const end = Math.ceil((Math.floor(now / 1_000) + 1) / STEP) * STEP * 1_000;
+  const end = lastStep(now, STEP);
   const perMinute = (steps: readonly number[]): number[] => steps.map((amount) => (amount * 60) / STEP);
   const all = ended.series(now, STEPS, STEP);
   const bad = failed.series(now, STEPS, STEP);
