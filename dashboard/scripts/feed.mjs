@@ -31,6 +31,22 @@ const online = (pipeline_type, more = {}) => ({ event: "pipeline:online", data: 
 /** A file of the shared drive. */
 const driveFile = (n) => ({ name: `${NAMES[n % NAMES.length]} ${2014 + (n % 11)}${n >= 132 ? ` (${n})` : ""}.gdoc`, id: `drive-${n}`, path: `Handbook/${2014 + (n % 11)}/${NAMES[n % NAMES.length]}.gdoc`, size: 18_000 + n * 7_310 });
 
+/** A shared drive that was read for the most part. */
+export function drive(files) {
+  const events = [online("google_drive", { watch_location: "Shared drives / Handbook", check_interval: 60 })];
+  for (let n = 0; n < files; n += 1) events.push({ event: "file:queued", data: { file: driveFile(n) } });
+  const done = Math.floor(files * 0.68);
+  for (let n = 0; n < done; n += 1) {
+    const file = driveFile(n);
+    events.push({ event: "file:processing", data: { file, processing_stage: "extraction" } });
+    if (n > done - 3) events.push({ event: "file:progress", data: { file, processing_stage: "embedding", progress: 0.6 } });
+    else if (n % 31 === 7) events.push({ event: "file:failed", data: { file, error: ERRORS[0] } });
+    else if (n % 23 === 4) events.push({ event: "file:skipped", data: { file, reason: "unchanged" } });
+    else events.push({ event: "file:completed", data: { file, results: { chunks_created: 4 + (n % 9), processing_duration: 0.4 } } });
+  }
+  return events;
+}
+
 /** What is there at once: a drive with every state that a file can have, and pipelines that have ended or fallen silent. */
 export async function begin(publish, files = 600) {
   await publish("google-drive", [online("google_drive", { watch_location: "Shared drives / Handbook", check_interval: 60, lease_seconds: 600 })]);

@@ -18,6 +18,8 @@ export function Dialog({ id, className, labelledBy, onClose, children }: DialogP
   useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
+    // Where something is to be entered, one can type at once.
+    element?.querySelector<HTMLElement>("[data-first]")?.focus();
     return () => element?.close();
   }, []);
   return (

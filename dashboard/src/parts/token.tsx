@@ -28,7 +28,7 @@ export function Token({ isRefused, onToken, onClose }: TokenProps): ReactElement
         )}
         <label className="field">
           <span>Token</span>
-          <input type="password" value={token} onChange={(event) => setToken(event.target.value)} autoComplete="off" autoFocus spellCheck={false} />
+          <input type="password" value={token} onChange={(event) => setToken(event.target.value)} autoComplete="off" data-first spellCheck={false} />
         </label>
         <p className="soft">It is kept in this tab until you close it, and never becomes part of an address.</p>
         <div className="actions">
