@@ -1,0 +1,77 @@
+"use client";
+// One pipeline: whether it lives, what it watches, how far it is, and its files.
+import type { Counts, PipelineId } from "@ragpulse/client";
+import { usePipelineStatus } from "@ragpulse/react";
+import { useId } from "react";
+
+import { FileLists } from "./file-lists";
+import { count, words } from "./format";
+import { NextCheck } from "./next-check";
+
+const LIVENESS: Readonly<Record<string, string>> = {
+  live: "Live",
+  late: "Late: nothing was heard for a while",
+  lost: "Lost: nothing is heard any more",
+  offline: "Offline",
+};
+
+/** The states a file may be in, ends first, as they stand in the bar. */
+const STATES = ["completed", "skipped", "cancelled", "failed", "processing", "queued"] as const satisfies readonly (keyof Counts)[];
+
+function Overall({ counts }: { readonly counts: Counts }) {
+  const all = STATES.reduce((sum, state) => sum + counts[state], 0);
+  const ended = all - counts.queued - counts.processing;
+  const part = all > 0 ? Math.floor((ended / all) * 100) : 0;
+  return (
+    <div className="overall">
+      <p>
+        <strong>{count(ended)}</strong> of {count(all)} files <span className="faint">· {part} %</span>
+      </p>
+      <div className="bar" role="progressbar" aria-label="Files that are done" aria-valuemin={0} aria-valuemax={100} aria-valuenow={part}>
+        {STATES.map((state) => counts[state] > 0 && <span key={state} data-state={state} style={{ flexGrow: counts[state] }} />)}
+      </div>
+      <ul className="legend">
+        {STATES.map((state) => counts[state] > 0 && (
+          <li key={state} data-state={state}>
+            {words(state)} <strong>{count(counts[state])}</strong>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+/** A card. It draws anew only when its own pipeline changes. */
+export function PipelineCard({ id }: { readonly id: PipelineId }) {
+  const heading = useId();
+  const pipeline = usePipelineStatus(id);
+  if (!pipeline) {
+    return (
+      <article className="card" aria-labelledby={heading}>
+        <h2 id={heading}>{id}</h2>
+        <p className="none">It has not reported yet. It appears here with its first event.</p>
+      </article>
+    );
+  }
+  const { pipeline_type, watch_location, liveness, status, offline_reason } = pipeline;
+  const isWord = !["online", "offline"].includes(status);
+  return (
+    <article className="card" aria-labelledby={heading} data-pipeline={id} data-seq={pipeline.seq}>
+      <header>
+        <div className="who">
+          <h2 id={heading}>{id}</h2>
+          <span className="liveness" data-liveness={liveness}>{LIVENESS[liveness] ?? liveness}</span>
+          {isWord ? <span className="tag">{words(status)}</span> : null}
+          <p className="faint">
+            {words(pipeline_type)}
+            {watch_location ? <code>{watch_location}</code> : null}
+            {liveness === "offline" && offline_reason ? <span>{words(offline_reason)}</span> : null}
+          </p>
+        </div>
+        <NextCheck pipeline={pipeline} />
+      </header>
+      <Overall counts={pipeline.counts} />
+      <FileLists pipeline={pipeline} />
+    </article>
+  );
+}
