@@ -1,4 +1,4 @@
-// What this application is told by its environment, read when it is needed and not when it is built.
+// What this application is told by its environment, read when the server starts and not when it is built.
 //
 // What may come in: environment variables, as in .env.example. What it never does: show the token, or the address by which
 // the server reaches the hub, to a browser.
@@ -6,8 +6,9 @@ import "server-only";
 
 import type { TransportChoice } from "@ragpulse/client";
 
-// By way of another name, because Next puts values in place of `process.env.NEXT_PUBLIC_…` when it builds.
-const environment = process.env;
+// A copy, because Next follows `process.env.NEXT_PUBLIC_…` wherever it goes and puts in what it is when it builds.
+const environment = new Map(Object.entries(process.env));
+const variable = (name: string): string | undefined => environment.get(name) || undefined;
 
 /** How the server reaches the hub. */
 export interface HubSettings {
@@ -37,15 +38,15 @@ function address(name: string, value: string): string {
 
 export function hubSettings(): HubSettings {
   return {
-    url: address("RAGPULSE_URL", environment.RAGPULSE_URL || "http://127.0.0.1:8103"),
-    token: environment.RAGPULSE_TOKEN || undefined,
+    url: address("RAGPULSE_URL", variable("RAGPULSE_URL") ?? "http://127.0.0.1:8103"),
+    token: variable("RAGPULSE_TOKEN"),
   };
 }
 
 export function browserSettings(): BrowserSettings {
-  const hub = environment.NEXT_PUBLIC_RAGPULSE_URL;
-  const flag = environment.NEXT_PUBLIC_RAG_STATUS_TRANSPORT;
-  const ids = (environment.RAG_PIPELINE_IDS ?? "").split(",").map((id) => id.trim()).filter(Boolean);
+  const hub = variable("NEXT_PUBLIC_RAGPULSE_URL");
+  const flag = variable("NEXT_PUBLIC_RAG_STATUS_TRANSPORT");
+  const ids = (variable("RAG_PIPELINE_IDS") ?? "").split(",").map((id) => id.trim()).filter(Boolean);
   return {
     hub: hub ? address("NEXT_PUBLIC_RAGPULSE_URL", hub) : null,
     transport: flag === "auto" || flag === "websocket" || flag === "polling" ? flag : null,
