@@ -6,8 +6,8 @@ import { browserSettings } from "@/lib/settings";
 
 function policy(nonce: string): string {
   const { hub } = browserSettings();
-  // The socket is at ws: or wss:; where its library looks ahead by HTTP it is at http: or https:.
-  const connect = ["'self'", ...(hub === null ? [] : [new URL(hub).origin, new URL(hub).origin.replace(/^http/, "ws")])];
+  // Only the socket goes to the hub itself.
+  const connect = hub === null ? "'self'" : `'self' ${new URL(hub).origin.replace(/^http/, "ws")}`;
   const isDevelopment = process.env.NODE_ENV === "development";
   return [
     "default-src 'self'",
@@ -15,7 +15,7 @@ function policy(nonce: string): string {
     `script-src 'self' 'nonce-${nonce}' 'strict-dynamic'${isDevelopment ? " 'unsafe-eval'" : ""}`,
     // Bars have their widths in style attributes, which the server draws too.
     "style-src 'self' 'unsafe-inline'",
-    `connect-src ${connect.join(" ")}`,
+    `connect-src ${connect}`,
     "object-src 'none'",
     "base-uri 'none'",
     "form-action 'none'",

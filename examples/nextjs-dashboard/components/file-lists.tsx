@@ -24,13 +24,13 @@ function List({ title, kind, files, total, none, row }: ListProps) {
   const heading = useId();
   const hidden = total - files.length;
   return (
-    <section className={`files ${kind}`} aria-labelledby={heading}>
+    <div role="group" className={`files ${kind}`} aria-labelledby={heading}>
       <h3 id={heading}>
         {title} <span className="count">{count(total)}</span>
       </h3>
       {files.length > 0 ? <ul>{files.map((file) => <li key={file.id}>{row(file)}</li>)}</ul> : <p className="none">{none}</p>}
       {hidden > 0 ? <p className="more">and {count(hidden)} more</p> : null}
-    </section>
+    </div>
   );
 }
 
