@@ -1,11 +1,10 @@
 "use client";
 // The files of a pipeline: those at work, the last that were completed, the last that failed and why.
 import type { FileStatus, PipelineStatus } from "@ragpulse/client";
-import { StageProgress } from "@ragpulse/react/components";
+import { StageProgress, useNow } from "@ragpulse/react/components";
 import { memo, type ReactNode, useId } from "react";
 
 import { ago, count, duration } from "./format";
-import { useNow } from "./use-now";
 
 /** How many of each are shown, at most. */
 const SHOWN = { processing: 8, completed: 10, failed: 5 } as const;
@@ -109,19 +108,20 @@ export function FileLists({ pipeline }: { readonly pipeline: PipelineStatus }) {
   const queued = counts.queued > 0 ? `Nothing right now; ${count(counts.queued)} waiting.` : "Nothing to do.";
   return (
     <div className="lists">
-      <List
-        title="Processing" kind="processing" total={counts.processing} none={queued}
-        files={of("processing").slice(0, SHOWN.processing)} row={(file) => <Processing file={file} />}
-      />
+      <div>
+        <List
+          title="Processing" kind="processing" total={counts.processing} none={queued}
+          files={of("processing").slice(0, SHOWN.processing)} row={(file) => <Processing file={file} />}
+        />
+        <List
+          title="Failed" kind="failed" total={counts.failed} none="None. Good."
+          files={last("failed")} row={(file) => <Failed file={file} />}
+        />
+      </div>
       <List
         title="Completed" kind="completed" total={counts.completed} none="None yet."
         files={last("completed")} row={(file) => <Completed file={file} />}
       />
-      <List
-        title="Failed" kind="failed" total={counts.failed} none="None. Good."
-        files={last("failed")} row={(file) => <Failed file={file} />}
-      />
     </div>
   );
 }
-

@@ -2,34 +2,26 @@
 // One pipeline: whether it lives, what it watches, how far it is, and its files.
 import type { Counts, PipelineId } from "@ragpulse/client";
 import { usePipelineStatus } from "@ragpulse/react";
+import { CountsBar, LivenessBadge } from "@ragpulse/react/components";
 import { useId } from "react";
 
+import { AllFiles } from "./all-files";
 import { FileLists } from "./file-lists";
 import { count, words } from "./format";
 import { NextCheck } from "./next-check";
 
-const LIVENESS: Readonly<Record<string, string>> = {
-  live: "Live",
-  late: "Late: nothing was heard for a while",
-  lost: "Lost: nothing is heard any more",
-  offline: "Offline",
-};
-
-/** The states a file may be in, ends first, as they stand in the bar. */
+/** The states a file may be in, ends first. */
 const STATES = ["completed", "skipped", "cancelled", "failed", "processing", "queued"] as const satisfies readonly (keyof Counts)[];
 
 function Overall({ counts }: { readonly counts: Counts }) {
   const all = STATES.reduce((sum, state) => sum + counts[state], 0);
   const ended = all - counts.queued - counts.processing;
-  const part = all > 0 ? Math.floor((ended / all) * 100) : 0;
   return (
     <div className="overall">
       <p>
-        <strong>{count(ended)}</strong> of {count(all)} files <span className="faint">· {part} %</span>
+        <strong>{count(ended)}</strong> of {count(all)} files {all > 0 && <span className="faint">· {Math.floor((ended / all) * 100)} %</span>}
       </p>
-      <div className="bar" role="progressbar" aria-label="Files that are done" aria-valuemin={0} aria-valuemax={100} aria-valuenow={part}>
-        {STATES.map((state) => counts[state] > 0 && <span key={state} data-state={state} style={{ flexGrow: counts[state] }} />)}
-      </div>
+      <CountsBar counts={counts} aria-hidden="true" />
       <ul className="legend">
         {STATES.map((state) => counts[state] > 0 && (
           <li key={state} data-state={state}>
@@ -60,7 +52,7 @@ export function PipelineCard({ id }: { readonly id: PipelineId }) {
       <header>
         <div className="who">
           <h2 id={heading}>{id}</h2>
-          <span className="liveness" data-liveness={liveness}>{LIVENESS[liveness] ?? liveness}</span>
+          <LivenessBadge state={pipeline} />
           {isWord ? <span className="tag">{words(status)}</span> : null}
           <p className="faint">
             {words(pipeline_type)}
@@ -72,6 +64,7 @@ export function PipelineCard({ id }: { readonly id: PipelineId }) {
       </header>
       <Overall counts={pipeline.counts} />
       <FileLists pipeline={pipeline} />
+      <AllFiles id={id} />
     </article>
   );
 }
