@@ -1,4 +1,3 @@
-"use client";
 // What a component may ask about pipelines. Each draws anew only when its own answer changes.
 //
 // What may come in: ids that nobody follows yet, and selectors that are made anew with every render. What it never does:
@@ -49,8 +48,9 @@ function useView<T>(select: (view: View) => T, isEqual: (a: T, b: T) => boolean 
 
 /** Follows a pipeline while the component is mounted. */
 function useFollow(id: PipelineId): void {
-  const { store } = useHeld();
-  useEffect(() => store.follow([id]), [store, id]);
+  const { store, first } = useHeld();
+  // What was followed to begin with is not ours to let go.
+  useEffect(() => (first.pipelines.includes(id) ? undefined : store.follow([id])), [store, id]);
 }
 
 const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>

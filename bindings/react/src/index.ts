@@ -1,3 +1,4 @@
+"use client";
 // @ragpulse/react: a provider and hooks, without anything to be looked at; that is in @ragpulse/react/components.
 export { PipelineStatusProvider, type PipelineStatusProviderProps } from "./provider.js";
 export {

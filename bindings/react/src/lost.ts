@@ -1,4 +1,3 @@
-"use client";
 // An alarm when nothing comes from the hub for longer than a moment.
 //
 // What may come in: losses of any length, a page that is hidden, a store that is closed. What it never does: cry for a

@@ -1,4 +1,3 @@
-"use client";
 // Files and events beyond what states list, a page at a time.
 //
 // What may come in: another question at any time, also while an answer is awaited. What it never does: show an answer to

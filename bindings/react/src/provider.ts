@@ -1,4 +1,3 @@
-"use client";
 // Makes a store for the components below it, or passes on somebody's own.
 //
 // What may come in: other options at any time, given anew with every render. What it never does: reconnect for options

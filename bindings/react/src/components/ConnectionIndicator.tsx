@@ -1,4 +1,3 @@
-"use client";
 // By what updates come, how old they are, and why it is not better; in words, with a button to try again.
 //
 // What may come in: any state with any cause. What it never does: speak to those who listen of what does not matter: that

@@ -1,4 +1,3 @@
-"use client";
 // The files of a pipeline as a grid of any length, with filters and a search.
 //
 // What may come in: tens of thousands of files that change while one scrolls. What it never does: hold more rows in the

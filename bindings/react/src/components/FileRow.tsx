@@ -1,4 +1,3 @@
-"use client";
 // One file in four cells: where it stands, what it is, what is being done to it, and how long that takes.
 //
 // What may come in: a file in any state, with or without everything that is optional. What it never does: draw anew
@@ -118,7 +117,7 @@ export const FileRow = memo(function FileRow({ file, cellRole, onRender }: FileR
         {place && <span className="rp-file-path"><bdi>{shown(place)}</bdi></span>}
       </div>
       <div role={cellRole} className="rp-cell-work" data-state={file.state}>
-        {file.state === "processing" ? <StageProgress file={file} /> : <Words file={file} labels={labels} />}
+        {file.state === "processing" ? <StageProgress file={file} hasEta={false} /> : <Words file={file} labels={labels} />}
       </div>
       <div role={cellRole} className="rp-cell-time"><Times file={file} labels={labels} /></div>
     </>

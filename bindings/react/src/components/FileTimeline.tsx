@@ -1,4 +1,3 @@
-"use client";
 // What happened to one file, from the hub's history, and what happens to it while one looks.
 //
 // What may come in: thousands of progress reports, events of earlier lives of the pipeline, events of later versions.

@@ -1,4 +1,3 @@
-"use client";
 // A pipeline at a glance: whether it is heard, what it does next, and how many of its files stand where.
 //
 // What may come in: a pipeline that is not known (yet). What it never does: draw its counts anew because time passes.

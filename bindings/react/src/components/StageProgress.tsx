@@ -1,4 +1,3 @@
-"use client";
 // How far a file is: a bar of stages, the words for it, and when it will be done.
 //
 // What may come in: a file in any state, in a stage that nobody knows, with or without progress and estimates. What it
@@ -21,6 +20,8 @@ export interface StageProgressProps extends Omit<ComponentPropsWithoutRef<"div">
   readonly stages?: readonly string[];
   /** Whether the names of the stages stand under the bar. Default: false. */
   readonly isDetailed?: boolean;
+  /** Whether the time left is shown; it is always told to those who listen. Default: true. */
+  readonly hasEta?: boolean;
   /** Other texts. */
   readonly labels?: LabelOverrides;
 }
@@ -38,7 +39,9 @@ export const stageName = (stage: string | undefined, { stages, text }: Labels): 
   stage === undefined ? text.working : ((Object.hasOwn(stages, stage) && stages[stage]) || words(stage));
 
 /** How far a file is. */
-export function StageProgress({ file, stages = STAGES, isDetailed, labels: over, className, ...rest }: StageProgressProps): ReactElement {
+export function StageProgress({
+  file, stages = STAGES, isDetailed, hasEta = true, labels: over, className, ...rest
+}: StageProgressProps): ReactElement {
   const labels = useLabels(over);
   const { text, locale } = labels;
   const now = useNow(file.estimated_duration !== undefined && file.eta_seconds === undefined);
@@ -50,10 +53,10 @@ export function StageProgress({ file, stages = STAGES, isDetailed, labels: over,
     part !== undefined && percent(part, locale),
     file.current !== undefined && file.total !== undefined &&
       fill(text.unitsOf, count(file.current, locale), count(file.total, locale), shown(file.unit ?? "")).trim(),
-    eta !== null && fill(text.left, ticking(Math.max(1, eta), locale)),
   ].filter((one) => one !== false);
+  const left = eta === null ? "" : fill(text.left, ticking(Math.max(1, eta), locale));
   const stage = stageName(file.processing_stage, labels);
-  const valueText = [stage, ...details, place >= 0 && fill(text.stageOf, String(place + 1), String(stages.length))].filter(Boolean).join(", ");
+  const valueText = [stage, ...details, left, place >= 0 && fill(text.stageOf, String(place + 1), String(stages.length))].filter(Boolean).join(", ");
   const whole = part === undefined ? undefined : place < 0 ? part : (place + part) / stages.length;
   return (
     <div {...rest} className={`rp-progress ${className ?? ""}`.trim()} data-detailed={isDetailed || undefined}>
@@ -79,7 +82,9 @@ export function StageProgress({ file, stages = STAGES, isDetailed, labels: over,
           ))}
         </div>
       )}
-      <div className="rp-line" aria-hidden="true"><b>{stage}</b> {details.join(" · ")}</div>
+      <div className="rp-line" aria-hidden="true">
+        {!isDetailed && <b>{stage}</b>} {[...details, hasEta && left].filter(Boolean).join(" · ")}
+      </div>
     </div>
   );
 }

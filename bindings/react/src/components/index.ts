@@ -1,3 +1,4 @@
+"use client";
 // @ragpulse/react/components: ready-made parts of a page that shows pipelines. Their looks are in @ragpulse/react/styles.css.
 export { ConnectionIndicator, type ConnectionIndicatorProps } from "./ConnectionIndicator.js";
 export { FileList, type FileListProps } from "./FileList.js";

@@ -1,4 +1,3 @@
-"use client";
 // What the components say, in English, and how to have them say something else.
 //
 // What may come in: other texts for some or all of it. What it never does: blame somebody who is not at fault, or leave
@@ -125,7 +124,7 @@ const DEFAULT: Labels = {
     closed: () => "This page has closed the connection.",
   },
   next: {
-    connecting: "It is being tried right now.",
+    connecting: "The hub is being called.",
     websocket: "Updates come as they happen.",
     polling: "The same updates are fetched by HTTP, with nothing lost.",
     waiting: "It is tried again by itself, and goes on where it stopped.",

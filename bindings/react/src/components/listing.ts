@@ -1,4 +1,3 @@
-"use client";
 // All files of a pipeline in one list: those that its state lists, live, and below them those beyond it, from the hub's
 // pages.
 //

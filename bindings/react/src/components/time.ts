@@ -1,4 +1,3 @@
-"use client";
 // The hub's time, second by second, for what says how long ago or how long until.
 //
 // What may come in: nothing. What it never does: tell a time on a server or while a page is hydrated, where it would not
