@@ -7,6 +7,7 @@ mod closure;
 mod coverage;
 mod fuzz;
 mod generate;
+mod npm;
 mod steps;
 mod test;
 mod workspace;
@@ -63,8 +64,12 @@ enum Task {
         /// Only this one.
         target: Option<String>,
     },
-    /// Line coverage of each crate by its Rust tests; fails where it is too low.
-    Coverage,
+    /// Line coverage of each crate by its Rust tests, and of each npm package by its own; fails where it is too low.
+    Coverage {
+        /// The npm packages only.
+        #[arg(long)]
+        packages: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -77,7 +82,7 @@ fn main() -> ExitCode {
         Task::Bench { options } => bench::run(&root, &options),
         Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
         Task::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
-        Task::Coverage => coverage::run(&root),
+        Task::Coverage { packages } => coverage::run(&root, packages),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
