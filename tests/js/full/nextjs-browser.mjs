@@ -171,7 +171,7 @@ test("where the socket is refused it polls through Next alone, and returns to th
 
 test("the flag and the hub's rollout are obeyed", async (t) => {
   const pipeline = fresh("docs");
-  const none = await openHub("--rollout", "0");
+  const none = await openHub("--rollout-percentage", "0");
   t.after(() => none.program.stop());
   await none.open(pipeline);
   const cases = [

@@ -186,7 +186,7 @@ test("the token stays on the server, a browser's own goes before it, and cookies
 });
 
 test("the flag and the hub's address are read when it starts; a browser that cannot reach the hub is told to poll", async () => {
-  const polling = await openHub("--transport", "auto", "--rollout", "25");
+  const polling = await openHub("--transport", "auto", "--rollout-percentage", "25");
   after(() => polling.program.stop());
   const direct = await startNext({ hub: polling.url, env: { NEXT_PUBLIC_RAG_STATUS_TRANSPORT: "polling" } });
   const info = await (await ask("/api/socket/info", {}, direct)).json();
