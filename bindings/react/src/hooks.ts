@@ -3,7 +3,7 @@
 // What may come in: ids that nobody follows yet, and selectors that are made anew with every render. What it never does:
 // give another object where nothing has changed; give something else while a page is hydrated than its server drew.
 import type { Cause, ConnectionState, FileStatus, PipelineId, PipelineStatus, PipelineStatusStore } from "@ragpulse/client";
-import { useCallback, useContext, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
+import { useCallback, useContext, useEffect, useRef, useSyncExternalStore } from "react";
 
 import { Context, type Held, type View } from "./provider.js";
 
@@ -25,13 +25,15 @@ export interface Connection {
 
 function useHeld(): Held {
   const held = useContext(Context);
-  if (!held) throw new Error("there is no PipelineStatusProvider above this component: put one around it");
+  if (!held) throw new Error("no PipelineStatusProvider is around this component");
   return held;
 }
 
-/** What is selected of a store; the same object as long as it is equal. */
-function useView<T>(select: (view: View) => T, isEqual: (a: T, b: T) => boolean = Object.is): T {
+/** What is selected of a store; the same object as long as it is equal. Follows a pipeline while the component is mounted. */
+function useView<T>(select: (view: View) => T, isEqual: (a: T, b: T) => boolean = Object.is, id?: PipelineId): T {
   const { store, first } = useHeld();
+  // What was followed to begin with is not ours to let go.
+  useEffect(() => (id === undefined || first.pipelines.includes(id) ? undefined : store.follow([id])), [store, id]);
   const last = useRef<{ readonly value: T } | null>(null);
   let current = last.current;
   const read = (view: View) => (): T => {
@@ -44,13 +46,6 @@ function useView<T>(select: (view: View) => T, isEqual: (a: T, b: T) => boolean 
     last.current = { value };
   }, [value]);
   return value;
-}
-
-/** Follows a pipeline while the component is mounted. */
-function useFollow(id: PipelineId): void {
-  const { store, first } = useHeld();
-  // What was followed to begin with is not ours to let go.
-  useEffect(() => (first.pipelines.includes(id) ? undefined : store.follow([id])), [store, id]);
 }
 
 const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
@@ -70,14 +65,11 @@ export const usePipelines = (): readonly PipelineStatus[] =>
  * What is selected of a pipeline's state, which is null where there is none (yet). Follows the pipeline while it is
  * mounted. Default of `isEqual`: `Object.is`.
  */
-export function usePipelineSelector<T>(
+export const usePipelineSelector = <T>(
   id: PipelineId,
   selector: (state: PipelineStatus | null) => T,
   isEqual?: (a: T, b: T) => boolean,
-): T {
-  useFollow(id);
-  return useView((view) => selector(view.getSnapshot(id)), isEqual);
-}
+): T => useView((view) => selector(view.getSnapshot(id)), isEqual, id);
 
 /** The state of a pipeline, or null where there is none (yet). Follows the pipeline while it is mounted. */
 export const usePipelineStatus = (id: PipelineId): PipelineStatus | null => usePipelineSelector(id, (state) => state);
@@ -86,10 +78,7 @@ export const usePipelineStatus = (id: PipelineId): PipelineStatus | null => useP
  * A file as the state of its pipeline lists it, or null: it may be unknown, or beyond what states list. Follows the
  * pipeline while it is mounted.
  */
-export function useFile(id: PipelineId, file: string): FileStatus | null {
-  useFollow(id);
-  return useView((view) => view.getFile(id, file));
-}
+export const useFile = (id: PipelineId, file: string): FileStatus | null => useView((view) => view.getFile(id, file), undefined, id);
 
 /** How the connection fares. Draws anew each second while the data ages. */
 export function useConnection(): Connection {
@@ -111,8 +100,5 @@ export function useConnection(): Connection {
     },
     () => null,
   );
-  return useMemo(() => {
-    const transport = state === "websocket" || state === "polling" ? state : null;
-    return { state, cause, transport, latencyMs, dataAgeMs, retry: store.retry };
-  }, [state, cause, latencyMs, dataAgeMs, store]);
+  return { state, cause, transport: state === "websocket" || state === "polling" ? state : null, latencyMs, dataAgeMs, retry: store.retry };
 }

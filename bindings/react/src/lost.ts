@@ -33,29 +33,26 @@ export function useLostConnection(callback: (lost: LostConnection | null) => voi
     latest.current = callback;
   });
   useEffect(() => {
-    let since: number | null = null;
+    let since = 0;
     let told = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const look = (): void => {
       const { state } = store.connection;
       const isLost = state === "connecting" || state === "waiting";
-      if (!isLost || document.hidden) {
+      if (!isLost) since = 0;
+      else since ||= Date.now();
+      if (told === isLost || document.hidden) {
         clearTimeout(timer);
         timer = undefined;
-      } else if (!told) {
+      } else if (isLost) {
         timer ??= setTimeout(() => {
           told = true;
-          latest.current({ cause: store.connection.cause, since: since ?? Date.now() });
+          latest.current({ cause: store.connection.cause, since });
         }, afterMs);
+      } else {
+        told = false;
+        latest.current(null);
       }
-      if (isLost) {
-        since ??= Date.now();
-        return;
-      }
-      since = null;
-      if (!told) return;
-      told = false;
-      latest.current(null);
     };
     const stop = store.subscribe(look);
     document.addEventListener("visibilitychange", look);

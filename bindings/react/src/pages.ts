@@ -74,7 +74,7 @@ function usePages<T>(
       isOver = true;
     };
   }, [store, key, round]);
-  const loadMore = useCallback(() => more.current(), []);
+  const loadMore = useCallback(() => void more.current(), []);
   const reload = useCallback(() => setRound((last) => last + 1), []);
   return { ...(loaded.key === key ? loaded : none), loadMore, reload };
 }

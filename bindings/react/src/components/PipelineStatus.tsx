@@ -83,7 +83,13 @@ function Facts({ state, labels }: { readonly state: State; readonly labels: Labe
   );
 }
 
-const CountList = memo(function CountList({ counts, labels }: { readonly counts: Counts; readonly labels: Labels }): ReactElement {
+interface CountListProps {
+  readonly counts: Counts;
+  readonly labels: Labels;
+  readonly hasCounts: boolean;
+}
+
+const CountList = memo(function CountList({ counts, labels, hasCounts }: CountListProps): ReactElement {
   const { states, text, locale } = labels;
   const { total, ended, part } = doneOf(counts);
   return (
@@ -92,17 +98,17 @@ const CountList = memo(function CountList({ counts, labels }: { readonly counts:
         <span className="rp-name">{text.finished}</span>
         <b>{count(ended, locale)}</b> <small>{fill(text.finishedOf, count(total, locale), percent(part, locale))}</small>
       </p>
-      <CountsBar counts={counts} aria-hidden="true" />
-      <ul className="rp-counts" aria-label={text.counts}>
+      <CountsBar counts={counts} aria-hidden={hasCounts} />
+      {hasCounts && <ul className="rp-counts" aria-label={text.counts}>
         {(["processing", "queued", "completed", "failed", "skipped", "cancelled"] as const).map((state) => (
           <li key={state} data-state={state} data-none={counts[state] === 0 || undefined}>
             <Icon of={state} /> {states[state]} <b>{count(counts[state], locale)}</b>
           </li>
         ))}
-      </ul>
+      </ul>}
     </>
   );
-}, (a, b) => a.labels === b.labels && IN_BAR.every((state) => a.counts[state] === b.counts[state]));
+}, (a, b) => a.labels === b.labels && a.hasCounts === b.hasCounts && IN_BAR.every((state) => a.counts[state] === b.counts[state]));
 
 /** What {@link PipelineStatus} takes, beside what a `section` takes; children stand below the counts. */
 export interface PipelineStatusProps extends ComponentPropsWithoutRef<"section"> {
@@ -110,12 +116,16 @@ export interface PipelineStatusProps extends ComponentPropsWithoutRef<"section">
   readonly pipeline: string;
   /** The level of its heading. Default: 2. */
   readonly headingLevel?: 1 | 2 | 3 | 4 | 5 | 6;
+  /** Whether the numbers by state stand below the bar; a list of files with filters says them too. Default: true. */
+  readonly hasCounts?: boolean;
   /** Other texts. */
   readonly labels?: LabelOverrides;
 }
 
 /** A pipeline at a glance. */
-export function PipelineStatus({ pipeline, headingLevel = 2, labels: over, className, children, ...rest }: PipelineStatusProps): ReactElement {
+export function PipelineStatus({
+  pipeline, headingLevel = 2, hasCounts = true, labels: over, className, children, ...rest
+}: PipelineStatusProps): ReactElement {
   const labels = useLabels(over);
   const state = usePipelineStatus(pipeline);
   const heading = useId();
@@ -131,7 +141,7 @@ export function PipelineStatus({ pipeline, headingLevel = 2, labels: over, class
         </div>
         {state ? <Facts state={state} labels={labels} /> : <p className="rp-facts">{labels.text.stateOnItsWay}</p>}
       </header>
-      {state && <CountList counts={state.counts} labels={labels} />}
+      {state && <CountList counts={state.counts} labels={labels} hasCounts={hasCounts} />}
       {children}
     </section>
   );
