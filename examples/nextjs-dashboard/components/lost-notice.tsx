@@ -1,6 +1,7 @@
 "use client";
 // Says that what is shown is old, once that has lasted; a moment without connection is nobody's business.
 import { useConnection, useLostConnection } from "@ragpulse/react";
+import { explain, useLabels } from "@ragpulse/react/components";
 import { useState } from "react";
 
 import { ago } from "./format";
@@ -15,13 +16,14 @@ export function LostNotice() {
 }
 
 function Notice() {
-  const { dataAgeMs, cause, retry } = useConnection();
+  const { state, dataAgeMs, cause, retry } = useConnection();
+  // The words of the package: whose fault it is, and what happens next.
+  const why = explain(useLabels(), state, cause);
   return (
     <div className="notice" role="alert">
       <p>
         <strong>The connection to the hub is lost.</strong>{" "}
-        {dataAgeMs === null ? "Nothing has come yet." : `What you see is from ${ago(dataAgeMs)}.`} It is tried again by itself
-        {cause && "message" in cause ? <span className="faint"> ({cause.message})</span> : null}.
+        {dataAgeMs === null ? "Nothing has come yet." : `What you see is from ${ago(dataAgeMs)}.`} {why}
       </p>
       <button type="button" onClick={retry}>Try now</button>
     </div>

@@ -57,7 +57,7 @@ export function PipelineCard({ id }: { readonly id: PipelineId }) {
           <p className="faint">
             {words(pipeline_type)}
             {watch_location ? <code>{watch_location}</code> : null}
-            {liveness === "offline" && offline_reason ? <span>{words(offline_reason)}</span> : null}
+            {liveness === "offline" && offline_reason ? <span>Stopped: {words(offline_reason).toLowerCase()}</span> : null}
           </p>
         </div>
         <NextCheck pipeline={pipeline} />
