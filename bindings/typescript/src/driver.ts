@@ -53,10 +53,11 @@ export class Driver {
     this.give({ type: "stop" });
   }
 
-  /** Tells the hub how this client fares: by the socket if there is one, else with the next poll. */
+  /** Tells the hub how this client fares: by the socket if there is one that works, else with the next poll. */
   report(status: ClientStatus): void {
-    if (this.#connection) this.#connection.report(status);
-    else this.#parts.http.report(status);
+    const { machine, http } = this.#parts;
+    if (machine.status.state === "websocket") this.#connection?.report({ ...http.untold(), ...status });
+    else http.report(status);
   }
 
   /** Shows the hub a fresh token on the open socket. Without one there is nothing to do: each request asks for a token. */

@@ -55,7 +55,7 @@ async function problemOf(response: Response): Promise<{ code: Code | null; messa
 export class Http {
   readonly #endpoint: Endpoint;
   readonly #fetch: Fetch;
-  #report: string | null = null;
+  #report: ClientStatus | null = null;
 
   constructor(endpoint: Endpoint, fetch: Fetch) {
     this.#endpoint = endpoint;
@@ -64,7 +64,14 @@ export class Http {
 
   /** How this client fares, to be told with the next poll. */
   report(status: ClientStatus): void {
-    this.#report = JSON.stringify(status);
+    this.#report = { ...this.untold(), ...status };
+  }
+
+  /** Why it fell back to polling, if no poll has told that yet: it is to be told once. */
+  untold(): Pick<ClientStatus, "fallback_cause"> {
+    const cause = this.#report?.fallback_cause;
+    this.#report = null;
+    return cause === undefined ? {} : { fallback_cause: cause };
   }
 
   /**
@@ -145,7 +152,7 @@ export class Http {
       const url = this.#endpoint.events(pipeline, cursor, waitSeconds);
       const report = this.#report;
       this.#report = null;
-      const more = report === null ? {} : { [CLIENT_STATUS]: report };
+      const more = report === null ? {} : { [CLIENT_STATUS]: JSON.stringify(report) };
       const response = await this.#get(url, waitSeconds * 1_000 + GRACE_MS, signal, more);
       if (response.ok) return read(poll, pipeline, await response.json()) ?? failed("the answer is not a hub's");
       const seconds = Number(response.headers.get("retry-after") ?? NaN);

@@ -27,7 +27,6 @@ const painted = (callback: () => void): void => {
 /** Tells the hub until the store is closed. */
 export function report(store: PipelineStatusStore, send: (report: Report) => void): void {
   let since: number | null = null;
-  let cause: string | null = null;
   /** Of the events since the last report, the times of one by chance, so that no kind of moment is preferred. */
   let paint: number | null = null;
   let seen = 0;
@@ -50,10 +49,10 @@ export function report(store: PipelineStatusStore, send: (report: Report) => voi
     if (state === "polling") {
       if (since !== null) return;
       since = performance.now();
-      cause = why?.kind ?? "other";
-      tell({ fallback_cause: cause });
+      tell({ fallback_cause: why?.kind ?? "other" });
     } else if (state === "websocket") {
-      const dwell = since === null ? {} : { fallback_cause: cause ?? "other", fallback_dwell_ms: Math.round(performance.now() - since) };
+      // Its cause was told when it began.
+      const dwell = since === null ? {} : { fallback_dwell_ms: Math.round(performance.now() - since) };
       since = null;
       tell(dwell);
     }

@@ -13,6 +13,8 @@ import { endPipeline } from "./poll.js";
 
 /** After how many failures in a row polling takes over. */
 const FAILURES = 3;
+/** Over how long at least those come back whose socket broke: with a hub's usual second there is data within two. */
+const LOST_SPREAD_MS = 500;
 /** How long a pipeline rests before it is asked for again in vain. */
 const REST_MS = 1_000;
 
@@ -53,7 +55,11 @@ function onLost(core: Core, now: number, conn: number, cause: Cause): void {
     case "live": {
       let wait = core.reopen.fail();
       // Who had a socket lost it together with everybody else who had one, if it was the hub that went.
-      if (phase.name !== "connecting") wait = core.reopen.spread(Math.max(wait, core.guide.retryAfterMs));
+      if (phase.name !== "connecting") {
+        wait = core.reopen.spread(Math.max(wait, core.guide.retryAfterMs), LOST_SPREAD_MS);
+        // It waits so long that one failure after it is enough.
+        core.reopen.fail();
+      }
       // Waiting for a second silence, or asking a proxy twice, is time without data; another failure may be a restart.
       const enough = cause.kind === "refused" || cause.kind === "silence" || core.reopen.failures >= FAILURES;
       if (enough && core.guide.choice === "auto") {
