@@ -1,8 +1,8 @@
 // The provider and the hooks, with a real store over a hub in memory.
-import type { FileStatus, TokenSource } from "@ragpulse/client";
+import type { FileStatus, PipelineStatusStore, TokenSource } from "@ragpulse/client";
 import { createPipelineStatusStore } from "@ragpulse/client";
 import { act, render, renderHook, screen, waitFor } from "@testing-library/react";
-import { Profiler, type ReactElement, type ReactNode, StrictMode, useState } from "react";
+import { Profiler, type ReactElement, type ReactNode, StrictMode, useEffect, useState } from "react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import {
@@ -61,9 +61,15 @@ describe("the provider", () => {
   });
 
   test("keeps one connection in Strict Mode, and closes it when it goes", async () => {
-    const { result, unmount } = renderHook(() => useConnection(), { wrapper: inStrictMode() });
+    const stores = new Set<PipelineStatusStore>();
+    const { result, unmount } = renderHook(() => {
+      const store = usePipelineStore();
+      useEffect(() => void stores.add(store), [store]);
+      return useConnection();
+    }, { wrapper: inStrictMode() });
     await waitFor(() => expect(result.current.state).toBe("websocket"));
     await settle();
+    expect(stores.size).toBe(1);
     expect([hub.opened, hub.sockets.size]).toEqual([1, 1]);
     unmount();
     await waitFor(() => expect(hub.sockets.size).toBe(0));
