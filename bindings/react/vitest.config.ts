@@ -25,7 +25,7 @@ export default defineConfig({
     testTimeout: 60_000,
     env: { REACT: "19" },
     coverage: {
-      provider: "v8", include: ["src/**"], reporter: ["text", "json-summary"], reportsDirectory: "node_modules/.coverage",
+      provider: "v8", include: ["src/**"], reporter: ["text", "json-summary"],
       thresholds: { lines: 90 },
     },
   },

@@ -67,6 +67,19 @@ describe("by scope", () => {
     expect(kinds(bench)).toEqual(["removed gone"]);
   });
 
+  test("one that the hub has forgotten while only a snapshot would have helped is dropped as well", () => {
+    for (const scope of [{ all: true }, null] as const) {
+      const bench = new Bench({ pipelines: scope ? [] : ["a"], scope, initial: [status("a", 4)] }).open();
+      bench.acknowledge([{ pipeline_id: "a", recovered: true, replayed: 0 }]);
+      bench.give({ type: "pong", conn: bench.conn });
+      bench.give({ type: "bad_message", conn: bench.conn, pipeline: "a" });
+      bench.pass(1_000);
+      expect(bench.last("subscribe").request.cursors).toBeUndefined();
+      bench.acknowledge([{ pipeline_id: "a", recovered: false, replayed: 0, reason: "unknown_pipeline" }]);
+      expect([bench.machine.state("a"), bench.machine.pipelines]).toEqual([null, scope ? [] : ["a"]]);
+    }
+  });
+
   test("refused for good as a whole, it is closed", () => {
     const bench = new Bench({ pipelines: [], scope: { all: true } }).open();
     bench.refuse("forbidden");

@@ -144,11 +144,16 @@ export class Pipelines {
    */
   unknown(id: PipelineId, askedFrom: Cursor | null): Update | null {
     const tracked = this.#tracked.get(id);
-    if (!tracked || !isSame(tracked.session.cursor, askedFrom)) return null;
+    if (!tracked) return null;
+    const at = tracked.session.cursor;
+    // Where a snapshot was wanted it was asked about without a position.
+    const isAsked = askedFrom ? isSame(at, askedFrom) : !at || tracked.snapshotWanted;
+    if (!isAsked) return null;
     if (!tracked.named) {
       this.#tracked.delete(id);
       return { kind: "removed", pipeline: id };
     }
+    if (!at) return null;
     tracked.session.reset();
     tracked.snapshotWanted = false;
     tracked.resyncs = 0;
