@@ -1,4 +1,7 @@
-//! `cargo xtask coverage`: how many lines of each crate its Rust tests run, with a floor under the libraries.
+//! `cargo xtask coverage`: how many lines of each crate its Rust tests run, and of each npm package its own tests, with a
+//! floor under the libraries.
+
+mod packages;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +18,28 @@ const FLOOR: f64 = 90.0;
 const WITH_FLOOR: &[&str] = &["protocol", "server", "client"];
 
 /// Measures, prints and judges.
-pub(crate) fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path, only_packages: bool) -> Result<()> {
     let mut steps = Steps::new("coverage");
+    let mut figures = Vec::new();
+    let mut low = Vec::new();
+    if !only_packages {
+        let crates = crates(root, &mut steps)?;
+        low.extend(too_low(&crates));
+        figures.extend(crates);
+    }
+    let packages = packages::measure(root, &mut steps)?;
+    low.extend(packages.iter().filter_map(|(name, lines)| is_low(name, *lines)));
+    figures.extend(packages);
+    println!("{:<20} {:>7} {:>7} {:>8}", "", "lines", "run", "share");
+    for (name, lines) in &figures {
+        println!("{name:<20} {:>7} {:>7} {:>6.1} %", lines.count, lines.covered, lines.percent());
+    }
+    steps.step("floor", || if low.is_empty() { Ok(()) } else { bail!("{}", low.join("; ")) })?;
+    steps.finish();
+    Ok(())
+}
+
+fn crates(root: &Path, steps: &mut Steps) -> Result<BTreeMap<String, Lines>> {
     let tool = steps.step("cargo-llvm-cov", || tool(root))?;
     let (cov, profdata) = steps.step("llvm", llvm)?;
     let json = target_dir(root)?.join("coverage.json");
@@ -41,15 +64,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         .env("LLVM_PROFDATA", profdata);
     steps.command("cargo llvm-cov", &mut measure)?;
     let text = std::fs::read_to_string(&json).context("cargo llvm-cov wrote no figures")?;
-    let figures = per_crate(root, &serde_json::from_str(&text).context("the figures are not JSON")?);
-    println!("{:<16} {:>7} {:>7} {:>8}", "crate", "lines", "run", "share");
-    for (name, lines) in &figures {
-        println!("{name:<16} {:>7} {:>7} {:>6.1} %", lines.count, lines.covered, lines.percent());
-    }
-    let low = too_low(&figures);
-    steps.step("floor", || if low.is_empty() { Ok(()) } else { bail!("{}", low.join("; ")) })?;
-    steps.finish();
-    Ok(())
+    Ok(per_crate(root, &serde_json::from_str(&text).context("the figures are not JSON")?))
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -87,12 +102,14 @@ fn too_low(figures: &BTreeMap<String, Lines>) -> Vec<String> {
         .iter()
         .filter_map(|name| match figures.get(*name) {
             None => Some(format!("nothing was measured of crates/{name}")),
-            Some(lines) if lines.percent() < FLOOR => {
-                Some(format!("crates/{name} is at {:.1} %, below {FLOOR} %", lines.percent()))
-            }
-            Some(_) => None,
+            Some(lines) => is_low(&format!("crates/{name}"), *lines),
         })
         .collect()
+}
+
+fn is_low(name: &str, lines: Lines) -> Option<String> {
+    let percent = lines.percent();
+    (percent < FLOOR).then(|| format!("{name} is at {percent:.1} %, below {FLOOR} %"))
 }
 
 /// cargo-llvm-cov, built into the target directory where it is missing.

@@ -7,6 +7,8 @@ mod closure;
 mod coverage;
 mod fuzz;
 mod generate;
+mod npm;
+mod page;
 mod steps;
 mod test;
 mod workspace;
@@ -24,13 +26,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write everything that is made from the contract: schemas, AsyncAPI, TypeScript, docs/spec/events.md.
+    /// Write everything that is made from the contract: schemas, AsyncAPI, TypeScript, docs/spec/events.md; and the
+    /// dashboard's page, which npm builds.
     Gen {
         /// Compare only, and fail where a file differs.
         #[arg(long)]
         check: bool,
     },
-    /// Formatting, clippy, generated files, the dependencies of the protocol crate, its build for wasm32.
+    /// Formatting, clippy, generated files, the built page, the dependencies of the protocol crate, its build for wasm32.
     Check,
     /// The tests that every change needs, in Rust and JavaScript.
     Test {
@@ -63,21 +66,25 @@ enum Task {
         /// Only this one.
         target: Option<String>,
     },
-    /// Line coverage of each crate by its Rust tests; fails where it is too low.
-    Coverage,
+    /// Line coverage of each crate by its Rust tests, and of each npm package by its own; fails where it is too low.
+    Coverage {
+        /// The npm packages only.
+        #[arg(long)]
+        packages: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let root = workspace::root();
     let result = match Cli::parse().task {
-        Task::Gen { check: false } => generate::write(&root),
-        Task::Gen { check: true } => generate::check(&root),
+        Task::Gen { check: false } => generate::write(&root).and_then(|()| page::write(&root)),
+        Task::Gen { check: true } => generate::check(&root).and_then(|()| page::check(&root)),
         Task::Check => check::run(&root),
         Task::Test { full } => test::run(&root, full),
         Task::Bench { options } => bench::run(&root, &options),
         Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
         Task::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
-        Task::Coverage => coverage::run(&root),
+        Task::Coverage { packages } => coverage::run(&root, packages),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

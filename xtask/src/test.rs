@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::chaos;
+use crate::npm::npm;
 use crate::steps::Steps;
 use crate::workspace::{apt_install, cargo, output, target_dir};
 
@@ -58,6 +59,13 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     steps.command("npm ci", npm(root).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
     steps.command("npm run build", npm(root).args(["run", "build", "--silent"]))?;
     steps.command("npm test", npm(root).args(["test", "--silent"]).env("RAGPULSE_BIN", &binary))?;
+    if full {
+        let run = ["run", "test:full", "--silent", "--workspaces", "--if-present"];
+        steps.command(
+            "npm run test:full",
+            npm(root).args(run).env("RAGPULSE_BIN", &binary).env("CHROMIUM_BIN", CHROMIUM),
+        )?;
+    }
     if with_browser {
         let mut command = npm(root);
         command.args(["run", "test:browser", "--silent", "--workspace", "tests/browser"]);
@@ -70,13 +78,6 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     Ok(())
 }
 
-fn npm(root: &Path) -> Command {
-    let mut command = Command::new("npm");
-    // No logs of its own: what goes wrong is said here.
-    command.current_dir(root).env("npm_config_logs_max", "0").env("npm_config_update_notifier", "false");
-    command
-}
-
 /// The program under test, as built by cargo.
 fn binary(root: &Path) -> Result<PathBuf> {
     let path = target_dir(root)?.join("debug").join(format!("ragpulse{}", std::env::consts::EXE_SUFFIX));
@@ -86,7 +87,7 @@ fn binary(root: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn node_is_there() -> Result<()> {
+pub(crate) fn node_is_there() -> Result<()> {
     let advice = format!(
         "the tests need Node.js {NODE} or newer with npm; install both from https://nodejs.org/, or on Debian 13 or newer \
          run: apt-get install -y nodejs npm"

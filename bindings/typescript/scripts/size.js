@@ -7,7 +7,7 @@ import { build } from "esbuild";
 import { gzipSync } from "node:zlib";
 
 /** In bytes. */
-const BUDGET = 10_700;
+const BUDGET = 10_800;
 const ENTRY = "entry";
 
 const { metafile, outputFiles } = await build({

@@ -107,6 +107,7 @@ export function createPipelineStatusStore(options: ConnectOptions): UnconnectedS
     onHeard: (latencyMs, hubTime) => snapshots.heard(latencyMs, hubTime),
   });
   const follows = new Follows(
+    ids,
     (pipelines) => driver.give({ type: "follow", pipelines }),
     (pipelines) => driver.give({ type: "unfollow", pipelines }),
   );

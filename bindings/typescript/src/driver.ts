@@ -42,7 +42,7 @@ export class Driver {
   /** The requests under way: polls by their pipelines, others by a name that no pipeline has. */
   readonly #requests = new Map<string, AbortController>();
   /** What is to be told with the next poll. */
-  #report: string | null = null;
+  #report: ClientStatus | null = null;
   #unwatch: () => void = () => {};
 
   constructor(parts: DriverParts) {
@@ -60,10 +60,14 @@ export class Driver {
     this.give({ type: "stop" });
   }
 
-  /** Tells the hub how this client fares: by the socket if there is one, else with the next poll. */
+  /** Tells the hub how this client fares: by the socket if there is one that works, else with the next poll. */
   report(status: ClientStatus): void {
-    if (this.#connection) this.#connection.report(status);
-    else this.#report = JSON.stringify(status);
+    // Why it fell back is told once: no later report may take the place of one that has not told it yet.
+    const cause = this.#report?.fallback_cause;
+    const report = cause === undefined ? status : { fallback_cause: cause, ...status };
+    const isOpen = this.#parts.machine.status.state === "websocket";
+    this.#report = isOpen ? null : report;
+    if (isOpen) this.#connection?.report(report);
   }
 
   /** Shows the hub a fresh token on the open socket. Without one there is nothing to do: each request asks for a token. */
@@ -141,7 +145,7 @@ export class Driver {
     const isPoll = question.type === "poll";
     const under = new AbortController();
     this.#requests.set(isPoll ? question.pipeline : `${question.type}?`, under);
-    const report = isPoll ? this.#report : null;
+    const report = isPoll && this.#report ? JSON.stringify(this.#report) : null;
     if (isPoll) this.#report = null;
     let input: Input;
     try {

@@ -14,7 +14,9 @@ export class Follows {
   readonly #follow: (pipelines: PipelineId[]) => void;
   readonly #unfollow: (pipelines: PipelineId[]) => void;
 
-  constructor(follow: (pipelines: PipelineId[]) => void, unfollow: (pipelines: PipelineId[]) => void) {
+  /** `listed`: those that are followed whether anybody asks or not. */
+  constructor(listed: readonly PipelineId[], follow: (pipelines: PipelineId[]) => void, unfollow: (pipelines: PipelineId[]) => void) {
+    for (const id of listed) this.#held.set(id, 1);
     this.#follow = follow;
     this.#unfollow = unfollow;
   }

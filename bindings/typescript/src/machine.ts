@@ -5,7 +5,7 @@
 // | idle | – | – | by start |
 // | waiting | to be opened at a time | – | asking, or connecting if the hub was asked lately, at that time |
 // | asking | the hub is asked for its advice | – | connecting, or polling if that is the advice |
-// | connecting | being opened | – | joining; waiting; polling after three failures, a refusal or silence |
+// | connecting | being opened | – | joining; waiting; polling after three failures (a loss is two), a refusal or silence |
 // | joining | open, subscription not acknowledged | – | live; else as connecting |
 // | live | open and subscribed | – | waiting when it breaks; polling when it goes silent |
 // | polling | to be tried at a time, or never | on | inquiring, or probing if the hub was asked lately, at that time |

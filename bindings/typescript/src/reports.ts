@@ -51,7 +51,7 @@ export function report(store: PipelineStatusStore, send: (report: Report) => voi
       since = performance.now();
       tell({ fallback_cause: why?.kind ?? "other" });
     } else if (state === "websocket") {
-      // Without the cause: it was told when the fallback began, and a hub counts fallbacks by it.
+      // Its cause was told when it began.
       const dwell = since === null ? {} : { fallback_dwell_ms: Math.round(performance.now() - since) };
       since = null;
       tell(dwell);

@@ -14,7 +14,7 @@ use ragpulse_demo_pipeline::{Config, Mode, Pipeline, Shutdown};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
-use crate::serve::{DoorOptions, address_of, bind, build, config};
+use crate::serve::{AdviceOptions, DoorOptions, address_of, bind, build, config};
 use crate::signals;
 
 /// How long the last events may take on their way, and the hub to close.
@@ -41,6 +41,8 @@ pub(crate) struct Options {
     /// Seconds between two looks at the whole folder, beside watching it.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     check_interval: u64,
+    #[command(flatten)]
+    advice: AdviceOptions,
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
@@ -60,7 +62,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
 
     let listener = listen(options.listen).await?;
     let address = address_of(&listener)?;
-    let parts = build(config(&DoorOptions::default()))?;
+    let parts = build(config(&DoorOptions::default(), options.advice))?;
     let (stop_hub, hub_stopped) = tokio::sync::oneshot::channel::<()>();
     let hub = tokio::spawn(ragpulse_server::service::serve(
         listener,

@@ -28,12 +28,8 @@ pub(crate) struct Options {
     insecure: bool,
     #[command(flatten)]
     doors: DoorOptions,
-    /// By what clients are told to follow.
-    #[arg(long, env = "RAGPULSE_TRANSPORT", value_enum, default_value = "auto")]
-    transport: Transport,
-    /// How many of a hundred clients are told to use the socket.
-    #[arg(long, env = "RAGPULSE_ROLLOUT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(0..=100))]
-    rollout: u8,
+    #[command(flatten)]
+    advice: AdviceOptions,
     /// A type with a reference namespace of its own. May be given several times; default google_drive, local_files.
     #[arg(long = "reference-type", value_name = "TYPE")]
     reference_types: Vec<PipelineType>,
@@ -48,6 +44,24 @@ pub(crate) struct DoorOptions {
     /// An origin whose pages may use this hub, such as https://app.example. May be given several times.
     #[arg(long = "cors-origin", env = "SOCKET_IO_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     origins: Vec<String>,
+}
+
+/// How clients are told to follow.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct AdviceOptions {
+    /// By what clients are told to follow.
+    #[arg(long, env = "RAGPULSE_TRANSPORT", value_enum, default_value = "auto")]
+    transport: Transport,
+    /// How many of a hundred clients are told to use the socket; the others poll.
+    #[arg(
+        long,
+        alias = "rollout",
+        env = "RAGPULSE_ROLLOUT_PERCENTAGE",
+        value_name = "0..100",
+        default_value_t = 100
+    )]
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=100))]
+    rollout_percentage: u8,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -65,13 +79,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             options.listen
         )));
     }
-    let mut config = config(&options.doors);
-    config.transport = match options.transport {
-        Transport::Auto => TransportFlag::Auto,
-        Transport::Websocket => TransportFlag::Websocket,
-        Transport::Polling => TransportFlag::Polling,
-    };
-    config.rollout_percentage = options.rollout;
+    let mut config = config(&options.doors, options.advice);
     if !options.reference_types.is_empty() {
         config.reference_types = options.reference_types;
     }
@@ -93,11 +101,17 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
 }
 
 /// The settings of a hub with its dashboard.
-pub(crate) fn config(doors: &DoorOptions) -> Config {
+pub(crate) fn config(doors: &DoorOptions, advice: AdviceOptions) -> Config {
     let mut config = Config::default();
     config.dashboard = true;
     config.hosts.clone_from(&doors.hosts);
     config.origins.clone_from(&doors.origins);
+    config.transport = match advice.transport {
+        Transport::Auto => TransportFlag::Auto,
+        Transport::Websocket => TransportFlag::Websocket,
+        Transport::Polling => TransportFlag::Polling,
+    };
+    config.rollout_percentage = advice.rollout_percentage;
     config
 }
 

@@ -3,9 +3,7 @@
 //! Every line is one step of a pipeline's sequence, without hole, repeat or swap, whatever the connection does. What the
 //! connection does is told on standard error.
 
-use std::collections::HashSet;
 use std::io::Write;
-use std::time::Duration;
 
 use clap::Args;
 use ragpulse_client::{Subscriber, Transport, TransportChoice, Update, What};
@@ -18,9 +16,6 @@ use crate::failure::Failure;
 use crate::hub_client::HubClient;
 use crate::line;
 use crate::signals;
-
-/// How often the hub is asked for pipelines that are new.
-const LOOK: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -66,61 +61,34 @@ pub(crate) async fn run(mut options: Options) -> Result<(), Failure> {
     }
 }
 
-/// Subscribes to the pipelines asked for, or to each one that turns up.
+/// Subscribes to the pipelines asked for, or to all, and hands on what comes until nobody takes it.
 async fn follow(options: &Options, updates: mpsc::Sender<Update>) -> Result<(), Failure> {
-    if !options.pipelines.is_empty() {
-        subscribe(options, options.pipelines.clone(), updates.clone())?;
-        // Held open, so that the printer goes on until it is told to stop.
-        updates.closed().await;
-        return Ok(());
-    }
-    let hub = HubClient::new(&options.hub)?;
-    let mut known: HashSet<PipelineId> = HashSet::new();
-    let mut waiting = false;
-    // At the start a hub that is not there is a mistake; later it is an outage, which the subscribers tell of.
-    let mut status = Some(hub.status().await?);
-    loop {
-        if let Some(status) = &status {
-            let fresh: Vec<PipelineId> = status
-                .pipelines
-                .iter()
-                .map(|pipeline| pipeline.pipeline_id.clone())
-                .filter(|id| known.insert(id.clone()))
-                .collect();
-            if !fresh.is_empty() {
-                subscribe(options, fresh, updates.clone())?;
-            } else if known.is_empty() && !waiting {
-                waiting = true;
-                eprintln!("no pipeline has reported yet; waiting");
-            }
-        }
-        tokio::time::sleep(LOOK).await;
-        status = hub.status().await.ok();
-    }
-}
-
-fn subscribe(
-    options: &Options,
-    pipelines: Vec<PipelineId>,
-    updates: mpsc::Sender<Update>,
-) -> Result<(), Failure> {
     let choice = match options.transport {
         Choice::Auto => TransportChoice::Auto,
         Choice::Websocket => TransportChoice::Websocket,
         Choice::Polling => TransportChoice::Polling,
     };
-    let mut builder = Subscriber::builder(&options.hub.url).pipelines(pipelines).transport(choice);
+    let mut builder = Subscriber::builder(&options.hub.url).transport(choice);
+    if options.pipelines.is_empty() {
+        // At the start a hub that is not there is a mistake; later it is an outage, which the subscriber tells of.
+        if HubClient::new(&options.hub)?.status().await?.pipelines.is_empty() {
+            eprintln!("no pipeline has reported yet; waiting");
+        }
+        builder = builder.all_pipelines();
+    } else {
+        builder = builder.pipelines(&options.pipelines);
+    }
     if let Some(token) = &options.hub.token {
         builder = builder.token(token);
     }
     let mut subscriber = builder.connect().map_err(|error| Failure::new(error.to_string()))?;
-    tokio::spawn(async move {
-        while let Some(update) = subscriber.recv().await {
-            if updates.send(update).await.is_err() {
-                return;
-            }
+    while let Some(update) = subscriber.recv().await {
+        if updates.send(update).await.is_err() {
+            return Ok(());
         }
-    });
+    }
+    // Held open, so that the printer goes on until it is told to stop.
+    updates.closed().await;
     Ok(())
 }
 

@@ -316,16 +316,19 @@ async fn a_hub_that_another_reporter_told_again_is_told_the_open_files_of_this_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pipelines_of_a_type_are_followed_as_they_come() {
+async fn pipelines_of_a_type_and_all_are_followed_as_they_come() {
     let hub = TestHub::start().await;
-    let subscribe = |choice| {
-        Subscriber::builder(hub.url()).pipeline_type("local_files").transport(choice).connect().unwrap()
+    let subscribe = |choice, all| {
+        let builder = Subscriber::builder(hub.url()).transport(choice);
+        let builder = if all { builder.all_pipelines() } else { builder.pipeline_type("local_files") };
+        builder.connect().unwrap()
     };
     let first = reporter(&hub.url(), "first");
     first.online(PipelineOnlineReport::default()).await.unwrap();
-    for choice in [TransportChoice::Websocket, TransportChoice::Polling] {
-        let mut subscriber = subscribe(choice);
-        let id = format!("later-{choice:?}");
+    let choices = [TransportChoice::Websocket, TransportChoice::Polling];
+    for (choice, all) in choices.into_iter().flat_map(|choice| [(choice, false), (choice, true)]) {
+        let mut subscriber = subscribe(choice, all);
+        let id = format!("later-{choice:?}-{all}");
         let later = reporter(&hub.url(), &id);
         let (mut seen_first, mut seen_later, mut said) = (false, false, false);
         while !(seen_first && seen_later) {

@@ -28,7 +28,7 @@ pub struct ClientInfo {
     pub extra: Object,
 }
 
-/// `subscribe`: which pipelines, and from where. Name one, several, or all of a type.
+/// `subscribe`: which pipelines, and from where. Name one, several, all of a type, or all.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -42,6 +42,9 @@ pub struct SubscribeRequest {
     /// All pipelines of a type, later ones too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_type: Option<PipelineType>,
+    /// All pipelines that may be seen, later ones too. Only in `/`: a reference namespace is of one type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
     /// From where to resume, by pipeline id. Without one a snapshot comes first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursors: Option<BTreeMap<PipelineId, Cursor>>,
@@ -86,9 +89,12 @@ pub struct UnsubscribeRequest {
     /// Several pipelines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_ids: Option<Vec<PipelineId>>,
-    /// All pipelines of a type.
+    /// All pipelines of a type, later ones too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_type: Option<PipelineType>,
+    /// All pipelines there are, and those to come that `all` would bring. Held ids stay, and types for what comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
     /// About the program that subscribes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_info: Option<ClientInfo>,
@@ -120,7 +126,9 @@ crate::macros::open_enum! {
     }
 }
 
-/// `client:status`: how a client fares. The first three fields are the reference's.
+/// `client:status`: how a client fares. The first three fields are the reference's. A client that polls, which has no
+/// socket, sends the same as ASCII JSON of at most 1,024 bytes in the header `RagPulse-Client-Status` of
+/// `GET /api/pipelines/{id}/events`; what cannot be read there is ignored. The hub counts times of 0 to a day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -138,10 +146,11 @@ pub struct ClientStatus {
     /// Its last round trip in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
-    /// Why it fell back to polling.
+    /// Why it fell back to polling; named once for each fallback. Its first word is counted: `chosen`, `advised`, `failed`,
+    /// `offline`, `refused`, `rejected`, `silence`, `hub_closing`, or else as other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_cause: Option<String>,
-    /// For how long it polled, in milliseconds.
+    /// For how long it polled, in milliseconds; told once, when the fallback is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_dwell_ms: Option<f64>,
     /// How long an event took from its report until it was painted, in milliseconds.

@@ -23,7 +23,7 @@ pub struct Config {
     pub dashboard: bool,
     /// Where clients find the socket when it is not at the address they asked.
     pub public_url: Option<String>,
-    /// By what clients are told to follow. Default `auto`.
+    /// By what clients are told to follow. Default `auto`. [`Hub::set_advice`](crate::Hub::set_advice) changes it later.
     pub transport: TransportFlag,
     /// How many of a hundred clients are told to use the socket. Default 100.
     pub rollout_percentage: u8,
@@ -56,7 +56,7 @@ pub struct HubLimits {
     pub ended_files: usize,
     /// The most reporters of a pipeline. Default 1,024.
     pub reporters: usize,
-    /// The most pipelines and types that one socket may subscribe to. Default 10,000.
+    /// The most subscriptions of one socket: each pipeline, each type, and all, is one. Default 10,000.
     pub subscriptions: usize,
     /// The most sockets and held HTTP requests. Default 20,000.
     pub connections: usize,
@@ -133,6 +133,25 @@ impl Default for HubLimits {
     }
 }
 
+/// How clients are told to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advice {
+    /// By what.
+    pub transport: TransportFlag,
+    /// How many of a hundred clients shall use the socket, 0 to 100; the others poll.
+    pub rollout_percentage: u8,
+}
+
+impl Advice {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.rollout_percentage > 100 {
+            let problem = "must be 0 to 100".to_owned();
+            return Err(ConfigError { setting: "rollout_percentage", problem });
+        }
+        Ok(())
+    }
+}
+
 /// A setting that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("setting `{setting}`: {problem}")]
@@ -147,9 +166,7 @@ impl Config {
     /// Checks what a type cannot.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let refuse = |setting, problem: &str| Err(ConfigError { setting, problem: problem.to_owned() });
-        if self.rollout_percentage > 100 {
-            return refuse("rollout_percentage", "must be 0 to 100");
-        }
+        self.advice().check()?;
         if self.heartbeat_seconds == 0 {
             return refuse("heartbeat_seconds", "must be at least 1");
         }
@@ -176,6 +193,11 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// How clients are told to follow at the start.
+    pub(crate) fn advice(&self) -> Advice {
+        Advice { transport: self.transport, rollout_percentage: self.rollout_percentage }
     }
 
     /// The time between two signs of life.

@@ -20,6 +20,9 @@ use crate::transport::problem_response;
 /// The header by which a reporter names itself.
 pub(crate) const REPORTER: HeaderName = HeaderName::from_static("ragpulse-reporter");
 
+/// The header by which a client that polls tells how it fares.
+pub(crate) const CLIENT_STATUS: HeaderName = HeaderName::from_static("ragpulse-client-status");
+
 /// What the doors know.
 #[derive(Debug)]
 pub(crate) struct Doors {
@@ -126,6 +129,7 @@ fn cors(doors: Arc<Doors>) -> CorsLayer {
             CONTENT_TYPE,
             IF_NONE_MATCH,
             REPORTER,
+            CLIENT_STATUS,
             HeaderName::from_static("last-event-id"),
         ])
         .expose_headers([ETAG])

@@ -8,6 +8,7 @@ mod feed;
 mod outlet;
 mod read;
 mod registry;
+mod reports;
 mod ring;
 mod room;
 mod snapshot;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use ragpulse_protocol::command::{PublishReceipt, SubscribedPipeline};
+use ragpulse_protocol::command::{ClientStatus, PublishReceipt, SubscribedPipeline};
 use ragpulse_protocol::{Code, PipelineId, PipelineStatus, PipelineType, Problem, ReporterId, Timestamp};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Act, Authoriser, Principal, forbidden};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Advice, Config, ConfigError};
 use crate::guard::PipelineBuilder;
 use crate::ingest;
 use crate::log::EventLog;
@@ -41,7 +42,9 @@ use crate::transport::SocketEnd;
 pub use build::{BuildError, HubBuilder, HubParts};
 pub(crate) use outlet::{Dialect, Outlet, Sent};
 pub(crate) use read::Found;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Registry, Scope};
+pub use reports::{ClientReports, FallbacksByCause, LATENCY_BOUNDS_MS, LatencyHistogram, ReportsByTransport};
+pub(crate) use reports::{Reports, Way};
 pub(crate) use room::{Question, Read, Room};
 pub(crate) use stats::Counters;
 pub use stats::Stats;
@@ -61,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) authoriser: Arc<dyn Authoriser>,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
+    reports: Reports,
+    advice: Mutex<Advice>,
     pub(crate) started: Timestamp,
     writers: Vec<mpsc::Sender<writer::Command>>,
     sweeper: sweep::Paused,
@@ -113,6 +118,34 @@ impl Hub {
     /// Counts since the hub was built.
     pub fn stats(&self) -> Stats {
         self.0.counters.read(&self.0.registry)
+    }
+
+    /// What clients reported of how they fare, since the hub was built. The counts have a fixed size, and no text of a
+    /// client is in them.
+    pub fn client_reports(&self) -> ClientReports {
+        self.0.reports.read()
+    }
+
+    /// Takes a client's report of how it fares.
+    pub(crate) fn hear_client(&self, status: &ClientStatus, way: Way) {
+        tracing::debug!(client = %status.client_id, status = %status.status, ?way, "client:status");
+        self.0.reports.add(status, way);
+    }
+
+    /// How clients are told to follow: as the settings say, unless it was [set](Self::set_advice) since.
+    pub fn advice(&self) -> Advice {
+        *self.0.advice.lock()
+    }
+
+    /// Changes how clients are told to follow, from the next `GET /api/socket/info` and `GET /api/rag-status` on. Those
+    /// that are connected learn of it when they ask again; nobody is cut. A restart forgets it.
+    ///
+    /// # Errors
+    /// When the percentage is beyond 100; then nothing changes.
+    pub fn set_advice(&self, advice: Advice) -> Result<(), ConfigError> {
+        advice.check()?;
+        *self.0.advice.lock() = advice;
+        Ok(())
     }
 
     /// Takes events of a reporter, as JSON, in order: all of them or none.

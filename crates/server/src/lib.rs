@@ -47,7 +47,10 @@ pub mod service;
 mod transport;
 
 pub use auth::{Act, Authoriser, Principal};
-pub use config::{Config, ConfigError};
+pub use config::{Advice, Config, ConfigError};
 pub use guard::{FileGuard, PipelineBuilder, PipelineGuard};
-pub use hub::{BuildError, Hub, HubBuilder, HubParts, Stats};
+pub use hub::{
+    BuildError, ClientReports, FallbacksByCause, Hub, HubBuilder, HubParts, LATENCY_BOUNDS_MS,
+    LatencyHistogram, ReportsByTransport, Stats,
+};
 pub use transport::HubLayer;

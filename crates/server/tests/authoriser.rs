@@ -29,6 +29,10 @@ impl Authoriser for Named {
     }
 }
 
+fn online_as(kind: &str) -> Value {
+    json!({ "event": "pipeline:online", "data": { "pipeline_type": kind } })
+}
+
 async fn hub() -> TestHub {
     let hub = TestHub::with(Hub::builder().authoriser(Named)).await;
     for name in ["a", "b"] {
@@ -132,6 +136,97 @@ async fn a_socket_has_the_rights_of_its_token() {
     let mut viewer =
         Socket::try_connect(hub.address, "/ingest", json!({ "token": "a!" })).await.ok().unwrap();
     assert_eq!(viewer.ask("publish", report("a")).await["error"]["code"], "forbidden");
+}
+
+#[tokio::test]
+async fn all_is_what_may_be_seen_of_what_is_there_and_of_what_comes() {
+    let hub = hub().await;
+    let mut socket = Socket::try_connect(hub.address, "/", json!({ "token": "a,c!" })).await.ok().unwrap();
+    let cursors = json!({ "b": { "epoch": "e", "seq": 1 }, "c": { "epoch": "e", "seq": 1 } });
+    let answer = socket.ask("subscribe", json!({ "all": true, "cursors": cursors })).await;
+    // Of `b` nothing is said, though it is there; `c` may be seen, and is gone.
+    let told: Vec<_> =
+        answer["pipelines"].as_array().unwrap().iter().map(|one| &one["pipeline_id"]).collect();
+    assert_eq!(told, ["a", "c"], "{answer}");
+    assert_eq!(answer["pipelines"][1]["reason"], "unknown_pipeline");
+    assert_eq!(socket.next().await.1["pipeline_id"], "a");
+    for id in ["c", "d"] {
+        ask(&hub, "c,d", Method::POST, &format!("/api/pipelines/{id}/events"), online_as("docs")).await;
+    }
+    ask(&hub, "a,b", Method::POST, "/api/pipelines/b/events", file("file:completed", "b")).await;
+    let (name, online) = socket.next().await;
+    assert_eq!(
+        (name.as_str(), &online["pipeline_id"], &online["seq"]),
+        ("pipeline:online", &json!("c"), &json!(1))
+    );
+    socket.nothing_more().await;
+    // To name what may not be seen is refused, and changes nothing.
+    let refused = socket.ask("subscribe", json!({ "all": true, "pipeline_ids": ["b"] })).await;
+    assert_eq!(refused["error"]["code"], "forbidden");
+
+    // A narrower token ends what it does not name, and what comes later is asked of it.
+    assert_eq!(socket.ask("auth:refresh", json!({ "token": "c,e" })).await, json!({}));
+    let ended = json!({ "pipeline_id": "a", "code": "forbidden" });
+    assert_eq!(socket.next().await, ("subscription:ended".to_owned(), ended));
+    ask(&hub, "a", Method::DELETE, "/api/pipelines/a", json!(null)).await;
+    ask(&hub, "a", Method::POST, "/api/pipelines/a/events", online_as("docs")).await;
+    ask(&hub, "f", Method::POST, "/api/pipelines/f/events", online_as("docs")).await;
+    socket.nothing_more().await;
+    ask(&hub, "e", Method::POST, "/api/pipelines/e/events", online_as("mails")).await;
+    assert_eq!(socket.next().await.1["pipeline_id"], "e");
+    // A wider one is for what comes later, until it subscribes again.
+    assert_eq!(socket.ask("auth:refresh", json!({ "token": "a,c,e,f" })).await, json!({}));
+    ask(&hub, "a", Method::POST, "/api/pipelines/a/events", file("file:queued", "x")).await;
+    socket.nothing_more().await;
+    let answer = socket.ask("subscribe", json!({ "all": true })).await;
+    assert_eq!(answer["pipelines"].as_array().unwrap().len(), 4, "{answer}");
+}
+
+/// As [`Named`], but slow to say of `late` what it says: until a new token has come, and a little longer.
+struct Slow {
+    asked: std::sync::mpsc::SyncSender<()>,
+    refreshed: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+    refresh: std::sync::mpsc::SyncSender<()>,
+}
+
+impl Authoriser for Slow {
+    fn authenticate(&self, token: Option<&str>) -> Result<Principal, Problem> {
+        if token == Some("narrow") {
+            self.refresh.send(()).unwrap();
+        }
+        Named.authenticate(token)
+    }
+
+    fn allows(&self, who: &Principal, act: Act, pipeline: &PipelineId) -> bool {
+        if who.name == "late,wide" && act == Act::View && pipeline.as_str() == "late" {
+            self.asked.send(()).unwrap();
+            self.refreshed.lock().unwrap().recv().unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        Named.allows(who, act, pipeline)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_comes_while_a_new_token_comes_is_not_followed_by_the_old_right() {
+    let (asked, was_asked) = std::sync::mpsc::sync_channel(8);
+    let (refresh, refreshed) = std::sync::mpsc::sync_channel(8);
+    let slow = Slow { asked, refresh, refreshed: std::sync::Mutex::new(refreshed) };
+    let hub = TestHub::with(Hub::builder().authoriser(slow)).await;
+    let mut socket =
+        Socket::try_connect(hub.address, "/", json!({ "token": "late,wide" })).await.ok().unwrap();
+    assert_eq!(socket.ask("subscribe", json!({ "all": true })).await, json!({ "pipelines": [] }));
+    let opened = hub.http.post(hub.url("/api/pipelines/late/events")).bearer_auth("late");
+    let opened = opened.header("content-type", "application/json").body(online().to_string());
+    let opened = tokio::spawn(async move { opened.send().await.unwrap().status() });
+    tokio::task::spawn_blocking(move || was_asked.recv().unwrap()).await.unwrap();
+    assert_eq!(socket.ask("auth:refresh", json!({ "token": "narrow" })).await, json!({}));
+    assert_eq!(opened.await.unwrap(), 200);
+    // Its first event was on its way; that the right to it has ended is the last that is said of it.
+    assert_eq!(socket.next().await.0, "pipeline:online");
+    assert_eq!(socket.next().await.0, "subscription:ended");
+    ask(&hub, "late", Method::POST, "/api/pipelines/late/events", file("file:queued", "x")).await;
+    socket.nothing_more().await;
 }
 
 #[tokio::test]

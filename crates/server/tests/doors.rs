@@ -99,14 +99,24 @@ async fn a_browser_may_ask_first() {
             .request(Method::OPTIONS, hub.url("/api/pipelines/p/events"))
             .header("origin", origin)
             .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "content-type, authorization, ragpulse-reporter");
+            .header(
+                "access-control-request-headers",
+                "content-type, authorization, ragpulse-reporter, ragpulse-client-status",
+            );
         request.send().await.unwrap()
     };
     let welcome = preflight("http://localhost:3000").await;
     let header = |name: &str| welcome.headers()[name].to_str().unwrap().to_ascii_lowercase();
     assert_eq!(header("access-control-allow-origin"), "http://localhost:3000");
     assert!(header("access-control-allow-methods").contains("post"));
-    for name in ["authorization", "content-type", "if-none-match", "ragpulse-reporter", "last-event-id"] {
+    for name in [
+        "authorization",
+        "content-type",
+        "if-none-match",
+        "ragpulse-reporter",
+        "ragpulse-client-status",
+        "last-event-id",
+    ] {
         assert!(header("access-control-allow-headers").contains(name), "{name}");
     }
     let foreign = preflight("https://evil.example").await;

@@ -3,6 +3,8 @@
 
 mod support;
 
+use ragpulse_protocol::http::TransportFlag;
+use ragpulse_server::Advice;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{TestHub, eventually, file, online};
@@ -159,7 +161,7 @@ async fn a_tag_changes_with_what_happens_and_not_with_time() {
 #[tokio::test]
 async fn the_socket_tells_of_itself() {
     let hub = TestHub::configured(|config| {
-        config.transport = ragpulse_protocol::http::TransportFlag::Polling;
+        config.transport = TransportFlag::Polling;
         config.rollout_percentage = 40;
     })
     .await;
@@ -174,8 +176,30 @@ async fn the_socket_tells_of_itself() {
     assert_eq!((&info["transport"], &info["rollout_percentage"]), (&json!("polling"), &json!(40)));
     assert_eq!((&info["protocol"], &info["retry_after_ms"]), (&json!(1), &json!(1_000)));
     assert_eq!(hub.get("/api/rag-status").await.1["fallback_mode"], true);
+    // The operator changes it while the hub runs.
+    assert_eq!(hub.hub.advice(), Advice { transport: TransportFlag::Polling, rollout_percentage: 40 });
+    hub.hub.set_advice(Advice { transport: TransportFlag::Websocket, rollout_percentage: 0 }).unwrap();
+    let senseless = Advice { transport: TransportFlag::Auto, rollout_percentage: 101 };
+    assert_eq!(hub.hub.set_advice(senseless).unwrap_err().setting, "rollout_percentage");
+    let info = hub.get("/api/socket/info").await.1;
+    assert_eq!((&info["transport"], &info["rollout_percentage"]), (&json!("websocket"), &json!(0)));
+    assert_eq!(hub.get("/api/rag-status").await.1["fallback_mode"], false);
     let (status, test) = hub.send(Method::POST, "/api/socket/test", "application/json", "{}").await;
     assert_eq!((status, &test["success"], &test["connections"]), (StatusCode::OK, &json!(true), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_tag_changes_with_the_advice() {
+    let hub = TestHub::start().await;
+    hub.publish("p", online()).await;
+    let tag = async || {
+        let response = hub.http.get(hub.url("/api/rag-status")).send().await.unwrap();
+        response.headers()["etag"].to_str().unwrap().to_owned()
+    };
+    let first = tag().await;
+    assert_eq!(tag().await, first);
+    hub.hub.set_advice(Advice { transport: TransportFlag::Polling, rollout_percentage: 100 }).unwrap();
+    assert_ne!(tag().await, first, "a cache would go on telling of the socket");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 // A real browser with a fresh profile, and pages that remember whatever went wrong in them.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after } from "node:test";
 
@@ -16,13 +19,40 @@ const ARGS = [
   "--disable-component-update", "--disable-sync",
 ];
 
+function executable() {
+  const path = process.env.CHROMIUM_BIN || "/usr/bin/chromium";
+  if (existsSync(path)) return path;
+  throw new Error(`there is no browser at ${path}: on Debian run apt-get install -y chromium, or name one in CHROMIUM_BIN`);
+}
+
 /** Starts the browser. Where there is none this fails and says what to do. */
 export async function openBrowser() {
-  const executablePath = process.env.CHROMIUM_BIN || "/usr/bin/chromium";
-  if (!existsSync(executablePath)) {
-    throw new Error(`there is no browser at ${executablePath}: on Debian run apt-get install -y chromium, or name one in CHROMIUM_BIN`);
-  }
-  return chromium.launch({ executablePath, args: ARGS, headless: true });
+  return chromium.launch({ executablePath: executable(), args: ARGS, headless: true });
+}
+
+/**
+ * The browser as its users have it, for the tests of one file; gives its one window's context. Playwright otherwise
+ * switches off what happens to tabs that nobody sees: there `visibilityState` is always `visible`, and timers and frames
+ * go on. Here another tab in front makes a page hidden, and timers run once a second.
+ */
+export async function startPlainBrowser() {
+  const profile = await mkdtemp(join(tmpdir(), "ragpulse-profile-"));
+  const args = [...ARGS, "--headless", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"];
+  const child = spawn(executable(), args, { stdio: ["ignore", "ignore", "pipe"] });
+  const ended = new Promise((resolve) => child.on("close", resolve));
+  after(async () => {
+    child.kill();
+    await ended;
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  });
+  let said = "";
+  child.stderr.on("data", (data) => (said += data));
+  const address = await until(() => {
+    if (child.exitCode !== null) throw new Error(`the browser ended: ${said}`);
+    return /DevTools listening on (ws:\S+)/.exec(said)?.[1];
+  }, "the browser to listen", 60);
+  const browser = await chromium.connectOverCDP(address, { noDefaults: true });
+  return browser.contexts()[0];
 }
 
 /** The browser of one test file. */

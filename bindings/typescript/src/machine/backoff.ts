@@ -45,9 +45,9 @@ export class Backoff {
 
   /**
    * A wait somebody else asked for, lengthened by up to a half, and by up to a second at least: others were told the
-   * same in the same moment, and must not come back in one.
+   * same in the same moment, and must not come back in one. `leastMs` stands for that second.
    */
-  spread(askedMs: number): number {
-    return askedMs + Math.max(askedMs / 2, LEAST_SPREAD_MS) * this.#chance();
+  spread(askedMs: number, leastMs = LEAST_SPREAD_MS): number {
+    return askedMs + Math.max(askedMs / 2, leastMs) * this.#chance();
   }
 }

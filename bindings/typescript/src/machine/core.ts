@@ -15,6 +15,8 @@ import type { Code, PipelineId, PipelineStatus } from "../generated/index.js";
 export const OPEN_WITHIN_MS = 5_000;
 /** After how many failures in a row polling takes over. */
 const FAILURES = 3;
+/** Over how long at least those come back whose socket broke: with a hub's usual second there is data within two. */
+const LOST_SPREAD_MS = 500;
 
 /**
  * What the socket is at. A socket is open or being opened where there is a `conn`; nothing but an input ends what has no
@@ -163,7 +165,10 @@ export class Core {
     const { reopen, guide } = this;
     this.cause = cause;
     if (this.isPolling) return this.poll(now, now + this.probe.fail());
+    const wasOpen = this.link() !== null;
     const wait = reopen.fail();
+    // It waits so long that one failure after it is enough.
+    if (wasOpen) reopen.fail();
     // Waiting for a second silence, or asking a proxy twice, is time without data; another failure may be a restart.
     const enough = cause.kind === "refused" || cause.kind === "silence" || reopen.failures >= FAILURES;
     if (enough && guide.choice === "auto") {
@@ -171,7 +176,7 @@ export class Core {
       this.poll(now, now + this.probe.fail());
     } else {
       // Who had a socket lost it together with everybody else who had one, if it was the hub that went.
-      this.pause(now + (this.link() ? reopen.spread(guide.putOff(wait)) : wait));
+      this.pause(now + (wasOpen ? reopen.spread(guide.putOff(wait), LOST_SPREAD_MS) : wait));
     }
   }
 

@@ -82,9 +82,9 @@ export function onPollFailed(core: Core, now: number, failure: InputOf<"poll_fai
 
 /** Follows these too. */
 export function follow(core: Core, now: number, { pipelines }: InputOf<"follow">): void {
-  core.isFixed = false;
   for (const id of pipelines) {
     if (!core.pipelines.add(id, true)) continue;
+    core.isFixed = false;
     // A subscription to everything that is still to be asked for has it too; asking again is harmless.
     core.link()?.resync(id, now);
     if (core.isPolling) core.polls.add(id, now);

@@ -32,6 +32,7 @@ pub struct SubscriberBuilder {
     token: Option<String>,
     pipelines: BTreeSet<PipelineId>,
     kind: Option<PipelineType>,
+    all: bool,
     bad_name: Option<InvalidName>,
     choice: TransportChoice,
     client_id: Option<String>,
@@ -44,6 +45,7 @@ impl std::fmt::Debug for SubscriberBuilder {
         f.debug_struct("SubscriberBuilder")
             .field("pipelines", &self.pipelines)
             .field("pipeline_type", &self.kind)
+            .field("all", &self.all)
             .field("transport", &self.choice)
             .finish_non_exhaustive()
     }
@@ -56,6 +58,7 @@ impl SubscriberBuilder {
             token,
             pipelines: BTreeSet::new(),
             kind: None,
+            all: false,
             bad_name: None,
             choice: TransportChoice::default(),
             client_id: None,
@@ -84,6 +87,12 @@ impl SubscriberBuilder {
             Ok(kind) => self.kind = Some(kind),
             Err(error) => self.bad_name = Some(error),
         }
+        self
+    }
+
+    /// Follows all pipelines that may be seen, later ones too.
+    pub fn all_pipelines(mut self) -> Self {
+        self.all = true;
         self
     }
 
@@ -127,11 +136,12 @@ impl SubscriberBuilder {
         if let Some(error) = self.bad_name {
             return Err(error.into());
         }
-        let target = match (self.pipelines.is_empty(), self.kind) {
-            (true, None) => return Err(SubscribeError::NoTarget),
-            (true, Some(kind)) => Target::Type(kind),
-            (false, None) => Target::Pipelines(self.pipelines),
-            (false, Some(_)) => return Err(SubscribeError::TwoTargets),
+        let target = match (self.pipelines.is_empty(), self.kind, self.all) {
+            (true, None, false) => return Err(SubscribeError::NoTarget),
+            (false, None, false) => Target::Pipelines(self.pipelines),
+            (true, Some(kind), false) => Target::Type(kind),
+            (true, None, true) => Target::All,
+            _ => return Err(SubscribeError::TwoTargets),
         };
         if self.capacity == 0 {
             return Err(SubscribeError::NoCapacity);

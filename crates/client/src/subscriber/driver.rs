@@ -137,9 +137,9 @@ impl Driver {
                     });
                     hands.polling.insert(subject, handle);
                 }
-                Command::Discover { poll, kind } => {
+                Command::Discover { poll, target } => {
                     let http = self.http.clone();
-                    hands.polls.spawn(async move { (poll, None, http.discover(&kind).await) });
+                    hands.polls.spawn(async move { (poll, None, http.discover(&target).await) });
                 }
                 Command::StopPoll { pipeline } => {
                     if let Some(handle) = hands.polling.remove(&pipeline) {

@@ -14,13 +14,16 @@ pub enum SubscribeError {
     /// A name of a pipeline or a type.
     #[error("the caller gave a name that no hub takes: {0}")]
     Name(#[from] InvalidName),
-    /// Neither pipelines nor a type were named.
+    /// Neither pipelines nor a type nor all were named.
     #[error(
-        "the caller named nothing to subscribe to; call `.pipeline(id)` or `.pipeline_type(type)` before `.connect()`"
+        "the caller named nothing to subscribe to; call `.pipeline(id)`, `.pipeline_type(type)` or `.all_pipelines()` \
+         before `.connect()`"
     )]
     NoTarget,
-    /// Both pipelines and a type were named.
-    #[error("the caller named pipelines and a type; a subscriber follows one or the other, so make two")]
+    /// More than one of pipelines, a type and all was named.
+    #[error(
+        "the caller named more than one of pipelines, a type and all; a subscriber follows one of them, so make two"
+    )]
     TwoTargets,
     /// A channel of no size.
     #[error("the caller set the capacity to 0, but updates need room; set at least 1")]

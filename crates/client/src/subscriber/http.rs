@@ -10,6 +10,7 @@ use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Cursor, PipelineId, PipelineType, ServerMessage};
 use serde::Deserialize;
 
+use super::pipelines::Target;
 use super::session::{ASK_WITHIN, Advice, PollFailure, Polled, TransportChoice};
 use crate::endpoint::{BadAnswer, Endpoint, ask};
 
@@ -104,10 +105,10 @@ impl Http {
         }
     }
 
-    pub(crate) async fn discover(&self, kind: &PipelineType) -> Result<Polled, PollFailure> {
+    pub(crate) async fn discover(&self, target: &Target) -> Result<Polled, PollFailure> {
         let request = self.client.get(self.endpoint.at("api/rag-status")).timeout(GRACE);
         let listing: Listing = ask(request).await?;
-        let wanted = listing.pipelines.into_iter().filter(|listed| listed.pipeline_type == *kind);
+        let wanted = listing.pipelines.into_iter().filter(|listed| target.covers(&listed.pipeline_type));
         Ok(Polled::Pipelines(wanted.map(|listed| listed.pipeline_id).collect()))
     }
 }

@@ -14,7 +14,7 @@ use ragpulse_protocol::{
 
 use super::update::{Update, What};
 
-/// The most pipelines followed by their type; later ones are left out and logged.
+/// The most pipelines followed by their type, or as all; later ones are left out and logged.
 pub(crate) const MAX_PIPELINES: usize = 10_000;
 /// After how many resyncs in a row that brought nothing a snapshot is asked for.
 const FRUITLESS: u8 = 3;
@@ -24,6 +24,23 @@ const FRUITLESS: u8 = 3;
 pub(crate) enum Target {
     Pipelines(BTreeSet<PipelineId>),
     Type(PipelineType),
+    All,
+}
+
+impl Target {
+    /// Whether pipelines belong to it that are not named.
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(self, Self::Pipelines(_))
+    }
+
+    /// Whether a pipeline of this type, which is not named, belongs to it.
+    pub(crate) fn covers(&self, kind: &PipelineType) -> bool {
+        match self {
+            Self::Pipelines(_) => false,
+            Self::Type(wanted) => wanted == kind,
+            Self::All => true,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +72,7 @@ impl Pipelines {
     pub(crate) fn new(target: Target) -> Self {
         let tracked = match &target {
             Target::Pipelines(ids) => ids.iter().map(|id| (id.clone(), Tracked::default())).collect(),
-            Target::Type(_) => BTreeMap::new(),
+            Target::Type(_) | Target::All => BTreeMap::new(),
         };
         Self { target, tracked }
     }
@@ -90,9 +107,16 @@ impl Pipelines {
     /// The request that subscribes to everything, from where it stands.
     pub(crate) fn subscribe_to_all(&self) -> SubscribeRequest {
         let mut request = self.subscribe_to(self.tracked.keys());
-        if let Target::Type(kind) = &self.target {
-            request.pipeline_ids = None;
-            request.pipeline_type = Some(kind.clone());
+        match &self.target {
+            Target::Pipelines(_) => {}
+            Target::Type(kind) => {
+                request.pipeline_ids = None;
+                request.pipeline_type = Some(kind.clone());
+            }
+            Target::All => {
+                request.pipeline_ids = None;
+                request.all = Some(true);
+            }
         }
         request
     }
@@ -133,12 +157,12 @@ impl Pipelines {
         }
     }
 
-    /// Follows a pipeline of the type subscribed to. Whether it is new.
+    /// Follows a pipeline of what is subscribed to without naming it. Whether it is new.
     pub(crate) fn track(&mut self, id: &PipelineId) -> bool {
         if self.tracked.contains_key(id) {
             return false;
         }
-        let wanted = matches!(&self.target, Target::Type(_));
+        let wanted = self.target.is_open();
         if wanted && self.tracked.len() >= MAX_PIPELINES {
             tracing::warn!(pipeline = %id, "more than {MAX_PIPELINES} pipelines: this one is not followed");
             return false;
@@ -157,9 +181,9 @@ impl Pipelines {
         had_state.then(|| Update::of(id.clone(), What::Reset))
     }
 
-    /// Of the pipelines of a type, only these exist: the others are dropped. Gives back the updates and who went.
+    /// Of the pipelines that are not named, only these exist: the others are dropped. Gives back the updates and who went.
     pub(crate) fn keep_only(&mut self, ids: &BTreeSet<PipelineId>) -> Vec<(PipelineId, Option<Update>)> {
-        if !matches!(self.target, Target::Type(_)) {
+        if !self.target.is_open() {
             return Vec::new();
         }
         let gone: Vec<PipelineId> = self.tracked.keys().filter(|id| !ids.contains(*id)).cloned().collect();
@@ -198,7 +222,7 @@ impl Pipelines {
             // About the connection or the subscription; and what a later version adds is not ours to fold.
             _ => return Received::default(),
         };
-        if matches!(&self.target, Target::Type(wanted) if wanted == kind) {
+        if self.target.covers(kind) {
             self.track(id);
         }
         let Some(tracked) = self.tracked.get_mut(id) else { return Received::default() };
@@ -213,7 +237,7 @@ impl Pipelines {
                     Event::PipelineRemoved(_) => What::Removed,
                     _ => What::Event(event.clone()),
                 };
-                if what == What::Removed && matches!(self.target, Target::Type(_)) {
+                if what == What::Removed && self.target.is_open() {
                     self.tracked.remove(id);
                 }
                 let update = Update { anomalies: step.anomalies, ..Update::of(id.clone(), what) };

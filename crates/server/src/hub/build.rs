@@ -10,7 +10,7 @@ use ragpulse_protocol::Cursor;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, Hub, Inner, Registry, feed, sweep, tail, writer};
+use super::{Counters, Hub, Inner, Registry, Reports, feed, sweep, tail, writer};
 use crate::auth::{Authoriser, Open};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, HubLimits};
@@ -131,12 +131,14 @@ impl HubBuilder {
             registry.get_or_open(&id).restore(stored.state, records);
         }
         let hub = Hub(Arc::new(Inner {
+            advice: Mutex::new(config.advice()),
             config,
             log,
             clock,
             authoriser,
             registry,
             counters: Counters::default(),
+            reports: Reports::default(),
             started: now,
             writers,
             sweeper: sweep::Paused::default(),

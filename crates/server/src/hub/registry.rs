@@ -1,4 +1,4 @@
-//! The registry: which rooms there are, and who wants the rooms of a type, also those to come.
+//! The registry: which rooms there are, and who wants the rooms of a type, or all, also those to come.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,19 +11,38 @@ use super::room::Room;
 use crate::config::HubLimits;
 
 /// Outlets by their id.
-type Outlets = HashMap<u64, Arc<dyn Outlet>>;
+pub(crate) type Outlets = HashMap<u64, Arc<dyn Outlet>>;
+
+/// What is followed beyond single pipelines: those there are, and those to come.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    /// The pipelines of a type.
+    Type(PipelineType),
+    /// All pipelines.
+    All,
+}
+
+impl Scope {
+    /// Whether a pipeline of this type is among them.
+    pub(crate) fn covers(&self, kind: &PipelineType) -> bool {
+        match self {
+            Self::Type(wanted) => wanted == kind,
+            Self::All => true,
+        }
+    }
+}
 
 /// All rooms of a hub.
 pub(crate) struct Registry {
     rooms: RwLock<HashMap<PipelineId, Arc<Room>>>,
-    /// Those who follow a type. Locked before a room's type is made known, so that nobody falls between.
-    by_type: Mutex<HashMap<PipelineType, Outlets>>,
+    /// Those who follow a scope. Locked before a room's type is made known, so that nobody falls between.
+    by_scope: Mutex<HashMap<Scope, Outlets>>,
     limits: HubLimits,
 }
 
 impl Registry {
     pub(crate) fn new(limits: &HubLimits) -> Self {
-        Self { rooms: RwLock::default(), by_type: Mutex::default(), limits: limits.clone() }
+        Self { rooms: RwLock::default(), by_scope: Mutex::default(), limits: limits.clone() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -98,33 +117,53 @@ impl Registry {
             .retain(|_, room| room.is_known() || room.follower_count() > 0 || Arc::strong_count(room) > 1);
     }
 
-    /// Adds a follower of a type; gives the rooms of that type there are now.
-    pub(crate) fn follow_type(&self, kind: &PipelineType, outlet: Arc<dyn Outlet>) -> Vec<Arc<Room>> {
-        let mut by_type = self.by_type.lock();
-        by_type.entry(kind.clone()).or_default().insert(outlet.id(), outlet);
-        self.known().into_iter().filter(|room| room.pipeline_type().as_ref() == Some(kind)).collect()
+    /// Adds a follower of these scopes; gives the rooms in them there are now, each once, by id.
+    pub(crate) fn follow(&self, scopes: &[Scope], outlet: &Arc<dyn Outlet>) -> Vec<Arc<Room>> {
+        let mut by_scope = self.by_scope.lock();
+        for scope in scopes {
+            by_scope.entry(scope.clone()).or_default().insert(outlet.id(), outlet.clone());
+        }
+        self.within(scopes)
     }
 
-    /// Makes a pipeline's first event known: `reveal` runs while nobody can begin to follow the type, with those who
-    /// do already.
-    pub(crate) fn reveal<T>(&self, kind: &PipelineType, reveal: impl FnOnce(Vec<Arc<dyn Outlet>>) -> T) -> T {
-        let by_type = self.by_type.lock();
-        reveal(by_type.get(kind).map(|outlets| outlets.values().cloned().collect()).unwrap_or_default())
+    /// The rooms in these scopes there are now, by id.
+    pub(crate) fn within(&self, scopes: &[Scope]) -> Vec<Arc<Room>> {
+        let covered = |room: &Arc<Room>| {
+            room.pipeline_type().is_some_and(|kind| scopes.iter().any(|scope| scope.covers(&kind)))
+        };
+        self.known().into_iter().filter(covered).collect()
     }
 
-    pub(crate) fn unfollow_type(&self, kind: &PipelineType, outlet: u64) {
-        let mut by_type = self.by_type.lock();
-        if let Some(outlets) = by_type.get_mut(kind) {
+    /// Makes a pipeline's first event known: `reveal` runs while nobody can begin to follow a scope, with those who
+    /// follow one that this pipeline is in, each once.
+    pub(crate) fn reveal<T>(&self, kind: &PipelineType, reveal: impl FnOnce(Outlets) -> T) -> T {
+        let by_scope = self.by_scope.lock();
+        let mut outlets = Outlets::new();
+        for scope in [Scope::Type(kind.clone()), Scope::All] {
+            outlets
+                .extend(by_scope.get(&scope).into_iter().flatten().map(|(id, outlet)| (*id, outlet.clone())));
+        }
+        reveal(outlets)
+    }
+
+    /// Returns once every pipeline that was being made known has been: who asks then sees all who were joined to them.
+    pub(crate) fn after_reveals(&self) {
+        drop(self.by_scope.lock());
+    }
+
+    pub(crate) fn unfollow(&self, scope: &Scope, outlet: u64) {
+        let mut by_scope = self.by_scope.lock();
+        if let Some(outlets) = by_scope.get_mut(scope) {
             outlets.remove(&outlet);
             if outlets.is_empty() {
-                by_type.remove(kind);
+                by_scope.remove(scope);
             }
         }
     }
 
     /// An outlet is gone: it follows nothing any more.
     pub(crate) fn forget_outlet(&self, outlet: u64) {
-        self.by_type.lock().retain(|_, outlets| {
+        self.by_scope.lock().retain(|_, outlets| {
             outlets.remove(&outlet);
             !outlets.is_empty()
         });
@@ -134,7 +173,7 @@ impl Registry {
     }
 
     pub(crate) fn clear_outlets(&self) {
-        self.by_type.lock().clear();
+        self.by_scope.lock().clear();
         for room in self.all() {
             room.clear_outlets();
         }

@@ -223,7 +223,7 @@ impl Room {
         self.inner.lock().farewell.clone()
     }
 
-    /// A new life begins, of a type that these outlets follow: others stay only if they asked for this pipeline.
+    /// A new life begins, in a scope that these outlets follow: others stay only if they asked for this pipeline.
     pub(crate) fn keep(&self, following: &HashSet<u64>) {
         self.inner.lock().followers.retain(|id, follower| {
             let stays = follower.asked || following.contains(id);

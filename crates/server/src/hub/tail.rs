@@ -41,9 +41,9 @@ async fn apply(hub: &Arc<Inner>, pipeline: &PipelineId, records: Vec<Arc<Record>
             let kind = record.event.shared().pipeline_type.clone();
             hub.registry.reveal(&kind, |outlets| {
                 let now = hub.clock.now();
-                room.keep(&outlets.iter().map(|outlet| outlet.id()).collect());
+                room.keep(&outlets.keys().copied().collect());
                 for outlet in
-                    outlets.into_iter().filter(|outlet| outlet.may_view(pipeline) && !room.has(outlet.id()))
+                    outlets.into_values().filter(|outlet| outlet.may_view(pipeline) && !room.has(outlet.id()))
                 {
                     room.join(outlet, false, None, now);
                 }

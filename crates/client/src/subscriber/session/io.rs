@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use ragpulse_protocol::command::{SubscribeAck, SubscribeRequest};
 use ragpulse_protocol::problem::CommandError;
-use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, ServerMessage};
+use ragpulse_protocol::{Code, Cursor, PipelineId, ServerMessage};
 
 use super::Advice;
+use crate::subscriber::pipelines::Target;
 use crate::subscriber::update::Update;
 
 /// By what a subscriber may be connected.
@@ -70,7 +71,7 @@ pub(crate) enum Command {
     Subscribe { conn: u64, request: Box<SubscribeRequest> },
     Ping { conn: u64 },
     Poll { poll: u64, pipeline: PipelineId, cursor: Option<Cursor>, wait: Duration },
-    Discover { poll: u64, kind: PipelineType },
+    Discover { poll: u64, target: Target },
     StopPoll { pipeline: PipelineId },
     StopPolls,
     Emit(Update),

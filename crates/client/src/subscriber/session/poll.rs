@@ -15,7 +15,7 @@ impl Machine {
         for id in ids {
             self.polls.add(Some(id), now);
         }
-        if matches!(self.pipelines.target(), Target::Type(_)) {
+        if self.pipelines.target().is_open() {
             self.polls.add(None, now);
         }
     }
@@ -28,8 +28,8 @@ impl Machine {
                     let cursor = self.pipelines.cursor(&pipeline);
                     Command::Poll { poll, pipeline, cursor, wait: start.wait }
                 }
-                (None, Target::Type(kind)) => Command::Discover { poll, kind: kind.clone() },
                 (None, Target::Pipelines(_)) => continue,
+                (None, target) => Command::Discover { poll, target: target.clone() },
             };
             self.out.push(command);
         }
@@ -126,7 +126,7 @@ impl Machine {
         }
     }
 
-    /// Of the pipelines of a type only these are there.
+    /// Of the pipelines that are not named only these are there.
     pub(super) fn keep_only(&mut self, ids: &BTreeSet<PipelineId>) {
         for (id, update) in self.pipelines.keep_only(ids) {
             self.emit(update);

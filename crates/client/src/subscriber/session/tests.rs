@@ -30,7 +30,10 @@ fn handle(m: &mut Machine, now: Duration, input: Input) -> Vec<Command> {
 }
 
 fn of_type() -> Machine {
-    let target = Target::Type(PipelineType::new("t").unwrap());
+    of(Target::Type(PipelineType::new("t").unwrap()))
+}
+
+fn of(target: Target) -> Machine {
     Machine::new(target, TransportChoice::Auto, 50, || Box::new(|| 1.0))
 }
 
@@ -306,7 +309,24 @@ fn what_is_about_an_earlier_socket_is_ignored() {
 
 #[test]
 fn pipelines_of_a_type_come_and_go_on_both_transports() {
-    let mut m = of_type();
+    come_and_go(of_type());
+}
+
+#[test]
+fn all_pipelines_come_and_go_on_both_transports() {
+    let mut asking = of(Target::All);
+    handle(&mut asking, S(0), Input::Start);
+    let commands = handle(&mut asking, S(0), Input::SocketOpened { conn: 1 });
+    let request = commands.iter().find_map(|command| match command {
+        Command::Subscribe { request, .. } => Some(request),
+        _ => None,
+    });
+    let request = request.unwrap();
+    assert_eq!((request.all, &request.pipeline_ids, &request.pipeline_type), (Some(true), &None, &None));
+    come_and_go(of(Target::All));
+}
+
+fn come_and_go(mut m: Machine) {
     let conn = go_live(&mut m, S(0), Input::Start, &[]);
     handle(&mut m, S(1), message(conn, "x:a", event("x:a", "a", 1)));
     handle(&mut m, S(1), message(conn, "x:a", event("x:a", "b", 1)));

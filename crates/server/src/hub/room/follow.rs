@@ -35,9 +35,9 @@ pub(super) struct Follower {
     pub(super) from_log: bool,
     /// What was read from the log for it, right after its position. At most what is read at once.
     pub(super) backlog: VecDeque<Arc<Record>>,
-    /// It asked for this pipeline, and not only for its type.
+    /// It asked for this pipeline, and not only for its type or for all.
     pub(super) asked: bool,
-    /// It goes once it has what it is owed: the pipeline came back as one of another type.
+    /// It goes once it has what it is owed: the pipeline came back as one that it does not follow.
     pub(super) leaving: bool,
     /// Tells a later join of the same outlet, or a later life of the pipeline, from this one.
     pub(super) generation: u64,
@@ -106,7 +106,7 @@ impl Advance {
 impl Room {
     /// Joins a subscriber at its cursor, in place of an earlier join of the same outlet.
     ///
-    /// `asked`: it asked for this pipeline, and not only for its type.
+    /// `asked`: it asked for this pipeline, and not only for its type or for all.
     pub(crate) fn join(
         &self,
         outlet: Arc<dyn Outlet>,

@@ -13,15 +13,19 @@ use ragpulse_protocol::{Code, Cursor, Epoch, PipelineId, Problem};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::extract::{Params, Refusal, Viewed};
-use crate::hub::{Found, Hub};
+use super::extract::{Params, Refusal, Told, Viewed};
+use crate::hub::{Found, Hub, Way};
 use crate::log::Record;
 
 pub(super) async fn poll(
     State(hub): State<Hub>,
     Viewed(pipeline): Viewed,
+    Told(told): Told,
     params: Params,
 ) -> Result<Response, Refusal> {
+    if let Some(status) = told {
+        hub.hear_client(&status, Way::Poll);
+    }
     let cursor = cursor(&params)?;
     let wait: f64 = params.get("wait", Code::InvalidRequest, "a number of seconds, 0 to 30")?.unwrap_or(0.0);
     #[allow(clippy::cast_precision_loss)]

@@ -1,15 +1,18 @@
-//! What every route needs of a request: who asks, for which pipeline, and with which parameters — or a problem.
+//! What routes need of a request: who asks, for which pipeline, with which parameters — or a problem — and how it fares.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use ragpulse_protocol::command::ClientStatus;
 use ragpulse_protocol::{Code, PipelineId, Problem};
 
 use crate::auth::{Act, Principal, forbidden};
+use crate::doors::CLIENT_STATUS;
 use crate::hub::Hub;
 use crate::transport::problem_response;
 
@@ -71,6 +74,25 @@ impl FromRequestParts<Hub> for Viewed {
             return Err(forbidden(&pipeline).into());
         }
         Ok(Self(pipeline))
+    }
+}
+
+/// How the asker fares, where its header tells. Whatever stands there, the request goes on.
+pub(super) struct Told(pub(super) Option<ClientStatus>);
+
+/// The longest report in a header, in bytes.
+const REPORT_BYTES: usize = 1_024;
+
+impl FromRequestParts<Hub> for Told {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &Hub) -> Result<Self, Infallible> {
+        let Some(value) = parts.headers.get(CLIENT_STATUS) else { return Ok(Self(None)) };
+        let text = value.to_str().ok().filter(|text| text.len() <= REPORT_BYTES && text.starts_with('{'));
+        let status = text.and_then(|text| serde_json::from_str(text).ok());
+        if status.is_none() {
+            tracing::debug!(bytes = value.len(), "a client's status in a header cannot be read");
+        }
+        Ok(Self(status))
     }
 }
 

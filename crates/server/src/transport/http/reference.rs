@@ -20,7 +20,7 @@ use crate::hub::{Hub, Room};
 fn tag(rooms: &[std::sync::Arc<Room>], who: &str, hub: &Hub) -> String {
     let mut hasher = DefaultHasher::new();
     who.hash(&mut hasher);
-    hub.0.config.transport.as_str().hash(&mut hasher);
+    hub.advice().transport.as_str().hash(&mut hasher);
     for room in rooms {
         room.with_state(|state| {
             (room.id.as_str(), state.epoch.as_str(), state.seq, state.liveness.as_str()).hash(&mut hasher);
@@ -97,7 +97,7 @@ fn status(hub: &Hub, pipelines: Vec<RagPipeline>, wanted: Option<&str>, now: Tim
         websocket_available: !hub.is_closing(),
         websocket_url: hub.0.config.public_url.clone(),
         websocket_namespaces: Some(namespaces(hub)),
-        fallback_mode: hub.0.config.transport == TransportFlag::Polling,
+        fallback_mode: hub.advice().transport == TransportFlag::Polling,
     }
 }
 
@@ -108,7 +108,7 @@ fn namespaces(hub: &Hub) -> Vec<String> {
 
 pub(super) async fn socket_info(State(hub): State<Hub>) -> Response {
     let closing = hub.is_closing();
-    let config = &hub.0.config;
+    let (config, advice) = (&hub.0.config, hub.advice());
     json(&SocketInfo {
         available: !closing,
         url: config.public_url.clone(),
@@ -125,8 +125,8 @@ pub(super) async fn socket_info(State(hub): State<Hub>) -> Response {
             fallback_polling: true,
         },
         last_checked: hub.0.clock.now(),
-        transport: config.transport,
-        rollout_percentage: config.rollout_percentage,
+        transport: advice.transport,
+        rollout_percentage: advice.rollout_percentage,
         retry_after_ms: config.retry_after_ms,
     })
 }

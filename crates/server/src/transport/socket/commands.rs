@@ -21,7 +21,7 @@ use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use super::meter::Meter;
 use super::peer::{Peer, Peers, Who};
 use crate::auth::{Act, forbidden};
-use crate::hub::{Dialect, Outlet, Question, Room};
+use crate::hub::{Dialect, Outlet, Question, Room, Scope, Way};
 
 type Raw = Box<RawValue>;
 
@@ -66,7 +66,7 @@ pub(super) fn register(
     let of = peers.clone();
     socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = heard(&peer, data, &of).map(|request| unsubscribe(&of, &peer, request));
+        let reply = heard(&peer, data, &of).and_then(|request| unsubscribe(&of, &peer, request));
         of.let_go_if_left(&peer);
         answer_to(peer.meter(), ack, &UnsubscribeReply::from(reply));
         async {}
@@ -79,7 +79,7 @@ pub(super) fn register(
     let of = peers.clone();
     socket.on("client:status", move |TryData(data): TryData<Raw>, ack: AckSender| {
         let reply = parse::<ClientStatus>(data, &of).map(|status| {
-            tracing::debug!(client = %status.client_id, status = %status.status, "client:status");
+            of.hub().hear_client(&status, Way::Socket);
             Done::default()
         });
         let _ = ack.send(&ClientStatusReply::from(reply));
@@ -179,27 +179,27 @@ fn subscribe(
     ids.extend(request.pipeline_id);
     ids.sort_unstable();
     ids.dedup();
-    let mut kind = request.pipeline_type;
-    if let Some(own) = implicit.filter(|own| ids.is_empty() && kind.as_ref().is_none_or(|kind| kind == *own))
-    {
+    let mut scopes = scopes(peer, request.pipeline_type, request.all)?;
+    let own = implicit.map(|own| Scope::Type(own.clone()));
+    if let Some(own) = own.filter(|own| ids.is_empty() && scopes.iter().all(|scope| scope == own)) {
         // In a reference namespace the subscription to its type stands since the connection, until it is ended.
-        if request.cursors.is_none() && peer.follows.lock().types.contains(own) {
+        if request.cursors.is_none() && peer.follows.lock().scopes.contains(&own) {
             let rooms = hub.0.registry.followed_by(peer.id());
             let pipelines = rooms.iter().map(|room| answer(&room.id, true, None)).collect();
             return Ok(Joined { ack: SubscribeAck { pipelines }, questions: Vec::new() });
         }
-        kind = Some(own.clone());
+        scopes = vec![own];
     }
-    if ids.is_empty() && kind.is_none() {
+    if ids.is_empty() && scopes.is_empty() {
         return Err(Problem::new(
             Code::InvalidRequest,
-            "Say what to subscribe to: `pipeline_id`, `pipeline_ids` or `pipeline_type`.",
+            "Say what to subscribe to: `pipeline_id`, `pipeline_ids`, `pipeline_type` or `all`.",
         ));
     }
     if let Some(id) = ids.iter().find(|id| !peer.may_view(id)) {
         return Err(forbidden(id));
     }
-    let more = peer.follows.lock().more(&ids, kind.as_ref());
+    let more = peer.follows.lock().more(&ids, &scopes);
     if more > 0 && peer.follows.lock().len() + more > hub.0.config.limits.subscriptions {
         return Err(Problem::new(
             Code::LimitExceeded,
@@ -214,8 +214,8 @@ fn subscribe(
     for room in &rooms {
         join(peers, peer, room, true, cursors.get(&room.id), &mut joined);
     }
-    if let Some(kind) = &kind {
-        follow_type(peers, peer, kind, &ids, &cursors, &mut joined);
+    if !scopes.is_empty() {
+        follow(peers, peer, &scopes, &ids, &cursors, &mut joined);
         for id in cursors.keys() {
             // A pipeline of which the client has a state, but which is there no more.
             let gone = hub.0.registry.get(id).is_none_or(|room| !room.is_known());
@@ -250,17 +250,37 @@ fn join(
     joined.questions.extend(join.question.map(|question| (room.clone(), question)));
 }
 
-/// Subscribes to all pipelines of a type, those to come too. `asked` are joined already.
-fn follow_type(
+/// What a command names beyond single pipelines.
+///
+/// # Errors
+/// When it names all in a reference namespace.
+fn scopes(peer: &Peer, kind: Option<PipelineType>, all: Option<bool>) -> Result<Vec<Scope>, Problem> {
+    let mut scopes: Vec<Scope> = kind.map(Scope::Type).into_iter().collect();
+    if all == Some(true) {
+        if peer.dialect() == Dialect::Reference {
+            return Err(Problem::new(
+                Code::InvalidRequest,
+                "This namespace is of one type. For all pipelines connect to `/`.",
+            )
+            .at_field("all"));
+        }
+        scopes.push(Scope::All);
+    }
+    Ok(scopes)
+}
+
+/// Subscribes to all pipelines of these scopes, those to come too. `asked` are joined already.
+fn follow(
     peers: &Peers,
     peer: &Arc<Peer>,
-    kind: &PipelineType,
+    scopes: &[Scope],
     asked: &[PipelineId],
     cursors: &BTreeMap<PipelineId, Cursor>,
     joined: &mut Joined,
 ) {
-    peer.follows.lock().types.insert(kind.clone());
-    let rooms = peers.hub().0.registry.follow_type(kind, peer.clone());
+    peer.follows.lock().scopes.extend(scopes.iter().cloned());
+    let outlet: Arc<dyn Outlet> = peer.clone();
+    let rooms = peers.hub().0.registry.follow(scopes, &outlet);
     let new = |room: &&Arc<Room>| asked.binary_search(&room.id).is_err() && peer.may_view(&room.id);
     for room in rooms.iter().filter(new) {
         join(peers, peer, room, false, cursors.get(&room.id), joined);
@@ -269,33 +289,34 @@ fn follow_type(
 
 /// Follows the type of a reference namespace. What is followed already goes on as it is.
 pub(super) fn follow_own_type(peers: &Peers, peer: &Arc<Peer>, own: &PipelineType) {
-    peer.follows.lock().types.insert(own.clone());
-    let rooms = peers.hub().0.registry.follow_type(own, peer.clone());
+    let own = Scope::Type(own.clone());
+    peer.follows.lock().scopes.insert(own.clone());
+    let outlet: Arc<dyn Outlet> = peer.clone();
+    let rooms = peers.hub().0.registry.follow(&[own], &outlet);
     for room in rooms.iter().filter(|room| peer.may_view(&room.id) && !room.has(peer.id())) {
         // Without a cursor there is nothing to ask the log.
         join(peers, peer, room, false, None, &mut Joined::default());
     }
 }
 
-fn unsubscribe(peers: &Peers, peer: &Arc<Peer>, request: UnsubscribeRequest) -> UnsubscribeAck {
+fn unsubscribe(
+    peers: &Peers,
+    peer: &Arc<Peer>,
+    request: UnsubscribeRequest,
+) -> Result<UnsubscribeAck, Problem> {
     let registry = &peers.hub().0.registry;
     let mut ids: Vec<PipelineId> = request.pipeline_ids.unwrap_or_default();
     ids.extend(request.pipeline_id);
-    let everything = ids.is_empty() && request.pipeline_type.is_none();
-    let types: Vec<PipelineType> = if everything {
-        peer.follows.lock().types.drain().collect()
-    } else {
-        request.pipeline_type.into_iter().collect()
-    };
-    for kind in &types {
-        registry.unfollow_type(kind, peer.id());
-        peer.follows.lock().types.remove(kind);
+    let mut scopes = scopes(peer, request.pipeline_type, request.all)?;
+    let everything = ids.is_empty() && scopes.is_empty();
+    if everything {
+        scopes.extend(peer.follows.lock().scopes.drain());
     }
-    for room in registry.known() {
-        if room.pipeline_type().is_some_and(|kind| types.contains(&kind)) {
-            ids.push(room.id.clone());
-        }
+    for scope in &scopes {
+        registry.unfollow(scope, peer.id());
+        peer.follows.lock().scopes.remove(scope);
     }
+    ids.extend(registry.within(&scopes).iter().map(|room| room.id.clone()));
     if everything {
         ids.extend(peer.follows.lock().pipelines.iter().cloned());
         ids.extend(registry.followed_by(peer.id()).iter().map(|room| room.id.clone()));
@@ -306,7 +327,7 @@ fn unsubscribe(peers: &Peers, peer: &Arc<Peer>, request: UnsubscribeRequest) -> 
         peer.follows.lock().pipelines.remove(id);
         registry.get(id).is_some_and(|room| room.leave(peer.id()))
     });
-    UnsubscribeAck { pipelines: ids }
+    Ok(UnsubscribeAck { pipelines: ids })
 }
 
 fn refresh(peers: &Peers, peer: &Arc<Peer>, request: &AuthRefresh) -> Result<Done, Problem> {
@@ -314,6 +335,8 @@ fn refresh(peers: &Peers, peer: &Arc<Peer>, request: &AuthRefresh) -> Result<Don
     let who = hub.0.authoriser.authenticate(Some(&request.token))?;
     // From here on nothing new is followed by the old right; what is followed is looked through, held ids too.
     peer.socket.extensions.insert(Who(Arc::new(who.clone())));
+    // A pipeline that was about to be joined by the old right is among them.
+    hub.0.registry.after_reveals();
     for room in hub.0.registry.followed_by(peer.id()) {
         if !hub.0.authoriser.allows(&who, Act::View, &room.id) {
             room.leave(peer.id());

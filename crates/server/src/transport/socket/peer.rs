@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
-use ragpulse_protocol::{PipelineId, PipelineType};
+use ragpulse_protocol::PipelineId;
 use serde_json::value::RawValue;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
@@ -16,7 +16,7 @@ use socketioxide::{SendError, SocketError};
 
 use super::meter::{Meter, Meters};
 use crate::auth::{Act, Principal};
-use crate::hub::{Dialect, Hub, Outlet, Sent};
+use crate::hub::{Dialect, Hub, Outlet, Scope, Sent};
 
 /// Who a socket's token says it is.
 #[derive(Clone)]
@@ -40,18 +40,18 @@ pub(crate) struct Peer {
 #[derive(Debug, Default)]
 pub(super) struct Follows {
     pub(super) pipelines: HashSet<PipelineId>,
-    pub(super) types: HashSet<PipelineType>,
+    pub(super) scopes: HashSet<Scope>,
 }
 
 impl Follows {
     pub(super) fn len(&self) -> usize {
-        self.pipelines.len() + self.types.len()
+        self.pipelines.len() + self.scopes.len()
     }
 
     /// How many of these it has not subscribed to yet.
-    pub(super) fn more(&self, ids: &[PipelineId], kind: Option<&PipelineType>) -> usize {
+    pub(super) fn more(&self, ids: &[PipelineId], scopes: &[Scope]) -> usize {
         ids.iter().filter(|id| !self.pipelines.contains(*id)).count()
-            + kind.into_iter().filter(|kind| !self.types.contains(*kind)).count()
+            + scopes.iter().filter(|scope| !self.scopes.contains(*scope)).count()
     }
 }
 
@@ -165,15 +165,15 @@ impl Peers {
         if let Some(peer) = peer {
             self.hub.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
             let follows = std::mem::take(&mut *peer.follows.lock());
-            for kind in &follows.types {
-                self.hub.0.registry.unfollow_type(kind, peer.id);
+            for scope in &follows.scopes {
+                self.hub.0.registry.unfollow(scope, peer.id);
             }
-            if follows.types.is_empty() {
+            if follows.scopes.is_empty() {
                 for pipeline in &follows.pipelines {
                     self.hub.0.registry.get(pipeline).map(|room| room.leave(peer.id));
                 }
             } else {
-                // Rooms of a type are joined from the tail, which does not note them here.
+                // Rooms of a scope are joined from the tail, which does not note them here.
                 self.hub.0.registry.forget_outlet(peer.id);
             }
         }

@@ -1,0 +1,2 @@
+// Style sheets, as bundlers take them.
+declare module "*.css";
