@@ -29,7 +29,8 @@ pub(crate) fn write(root: &Path) -> Result<()> {
     let (built, kept) = (build(root)?, read(&root.join(KEPT))?);
     let differences = differences(&built, &kept);
     for path in kept.keys().filter(|path| !built.contains_key(*path)) {
-        fs::remove_file(root.join(KEPT).join(path)).with_context(|| format!("cannot remove {KEPT}/{path}"))?;
+        fs::remove_file(root.join(KEPT).join(path))
+            .with_context(|| format!("cannot remove {KEPT}/{path}"))?;
     }
     for (path, content) in built.iter().filter(|(path, content)| kept.get(*path) != Some(content)) {
         let target = root.join(KEPT).join(path);
@@ -135,7 +136,11 @@ mod tests {
     fn the_page_is_there_and_folders_are_read_whole() {
         let kept = read(&crate::workspace::root().join(KEPT)).unwrap();
         assert!(kept.contains_key("index.html"), "run: cargo xtask gen");
-        assert!(kept.keys().any(|path| path.starts_with("assets/") && path.ends_with(".js")), "{:?}", kept.keys());
+        assert!(
+            kept.keys().any(|path| path.starts_with("assets/") && path.ends_with(".js")),
+            "{:?}",
+            kept.keys()
+        );
         assert!(read(Path::new("/nowhere/at/all")).unwrap().is_empty());
     }
 }
