@@ -22,6 +22,7 @@ export default defineConfig({
     include: ["test/**/*.test.{ts,tsx}"],
     setupFiles: ["test/setup.ts"],
     restoreMocks: true,
+    testTimeout: 60_000,
     env: { REACT: "19" },
     coverage: {
       provider: "v8", include: ["src/**"], reporter: ["text", "json-summary"], reportsDirectory: "node_modules/.coverage",

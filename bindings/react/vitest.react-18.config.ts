@@ -15,5 +15,5 @@ alias.push({ find: /^@testing-library\/react$/, replacement: library });
 
 export default mergeConfig(base, {
   resolve: { alias },
-  test: { env: { REACT: "18" }, server: { deps: { inline: [/@testing-library\/react/, /@tanstack\/react-virtual/] } } },
+  test: { exclude: ["test/readme.test.ts", "test/styles.test.ts", "**/node_modules/**"], env: { REACT: "18" }, server: { deps: { inline: [/@testing-library\/react/, /@tanstack\/react-virtual/] } } },
 });

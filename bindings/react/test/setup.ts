@@ -1,8 +1,11 @@
 // For every test: what the page in memory lacks, and that nothing was complained about.
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterEach, beforeEach, expect, vi } from "vitest";
 
 (globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }).IS_REACT_ACT_ENVIRONMENT = true;
+
+// How long something that is waited for may take where the machine is busy.
+configure({ asyncUtilTimeout: 20_000 });
 
 const complaints: unknown[][] = [];
 beforeEach(() => {

@@ -19,6 +19,8 @@ export interface FileTimelineProps extends Omit<ComponentPropsWithoutRef<"div">,
   readonly pipeline: string;
   /** The file's id. */
   readonly file: string;
+  /** How many events are fetched at once, up to 1,000, which is the default. */
+  readonly pageSize?: number;
   /** Other texts. */
   readonly labels?: LabelOverrides;
 }
@@ -101,11 +103,11 @@ function useLive(pipeline: string, file: string): readonly NamedEvent[] {
 const NONE: readonly NamedEvent[] = [];
 
 /** What happened to one file. */
-export function FileTimeline({ pipeline, file, labels: over, className, ...rest }: FileTimelineProps): ReactElement {
+export function FileTimeline({ pipeline, file, pageSize = 1_000, labels: over, className, ...rest }: FileTimelineProps): ReactElement {
   const labels = useLabels(over);
   const { text, locale } = labels;
   const isLocal = useIsLocal();
-  const { items, isLoading, error, hasMore, loadMore } = useHistory(pipeline, { file, limit: 1_000 });
+  const { items, isLoading, error, hasMore, loadMore } = useHistory(pipeline, { file, limit: pageSize });
   const live = useLive(pipeline, file);
   const entries = useMemo(() => entriesOf(hasMore ? items : [...items, ...live]), [items, live, hasMore]);
   const isEmpty = entries.length === 0 && !isLoading && error === null;
