@@ -3,7 +3,7 @@
 //
 // Run by hand: `RAGPULSE_BIN=… npm run screenshots -w dashboard`; the page that is shown is the one in the program. The
 // browser is the one in CHROMIUM_BIN, or /usr/bin/chromium.
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,8 @@ const FILES = 700;
 const ENOUGH = 330;
 const ID = "local-files-pipeline";
 
-const documents = await library(FILES, 150, join(tmpdir(), "company-documents"));
+const folder = await mkdtemp(join(tmpdir(), "d-"));
+const documents = await library(FILES, 150, join(folder, "company-documents"));
 const demo = new Program(["demo", documents.root, "--listen", "127.0.0.1:0"]);
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium", args: ARGS });
 try {
@@ -63,4 +64,5 @@ try {
   await browser.close();
   await demo.stop("SIGINT");
   await documents.remove();
+  await rm(folder, { recursive: true, force: true });
 }

@@ -58,6 +58,6 @@ test("a snapshot takes the place of what was counted, and says how far back all 
   vi.useRealTimers();
 });
 
-test("the scale of a plot goes by 1, 2, 5", () => {
-  expect([0, 0.3, 1, 1.2, 7, 49, 51, 100].map(niceCeiling)).toEqual([1, 0.5, 1, 2, 10, 50, 100, 100]);
+test("the scale of a plot goes by few steps", () => {
+  expect([0, 3, 1, 1.2, 7, 49, 61, 100].map(niceCeiling)).toEqual([1, 3, 1, 1.5, 8, 60, 80, 100]);
 });

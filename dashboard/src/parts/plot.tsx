@@ -40,11 +40,11 @@ export interface PlotProps {
 const WIDTH = 300;
 const HEIGHT = 100;
 
-/** Rounded up to 1, 2 or 5 times a power of ten, so that the scale seldom changes. */
+/** Rounded up to one or two digits, so that the scale seldom changes. */
 export function niceCeiling(value: number): number {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return ([1, 2, 5, 10].find((factor) => factor * power >= value * 0.999) ?? 10) * power;
+  return ([1, 1.5, 2, 3, 4, 6, 8, 10].find((factor) => factor * power >= value * 0.999) ?? 10) * power;
 }
 
 const number = (value: number): string => value.toFixed(1).replace(/\.0$/, "");

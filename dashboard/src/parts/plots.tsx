@@ -20,8 +20,8 @@ export const Plots = memo(function Plots({ pipeline }: { pipeline: string }): Re
   const files = ended.perSecond(now, 60) * 60;
   // Of a time before this page nothing is known, which is not the same as none.
   const isKnown = (step: number): boolean => end - (STEPS - step - 1) * STEP * 1_000 > since;
-  const perSecond = events.series(now, STEPS, STEP).map((amount, step) => (isKnown(step) ? amount / STEP : null));
-  const most = Math.max(...perSecond.map((one) => one ?? 0));
+  const eventsPerSecond = events.series(now, STEPS, STEP).map((amount, step) => (isKnown(step) ? amount / STEP : null));
+  const most = Math.max(...eventsPerSecond.map((one) => one ?? 0));
   const median = latency.quantile(now, 60, 0.5);
   const slow = latency.quantile(now, 60, 0.95);
   const format = (value: number): string => rate(value);
@@ -35,10 +35,10 @@ export const Plots = memo(function Plots({ pipeline }: { pipeline: string }): Re
           { name: "failed/min", kind: "bar", tone: "failed", values: perMinute(bad) },
         ]}
         summary={`Files that came to an end, in the last five minutes: ${rate(files)} a minute now, at most ${rate(Math.max(...perMinute(all)))}; ${count(failures)} failed.`} />
-      <Plot title="Events" value={rate(events.sum(now, 10) / 10)} unit="/s" note=""
+      <Plot title="Events" value={rate(events.perSecond(now, 10))} unit="/s" note=""
         end={end} step={STEP} format={format} since={since}
-        series={[{ name: "/s", kind: "area", tone: "accent", values: perSecond }]}
-        summary={`Events a second, in the last five minutes: ${rate(events.sum(now, 10) / 10)} now, at most ${rate(most)}.`} />
+        series={[{ name: "/s", kind: "area", tone: "accent", values: eventsPerSecond }]}
+        summary={`Events a second, in the last five minutes: ${rate(events.perSecond(now, 10))} now, at most ${rate(most)}.`} />
       <Plot title="Hub to page" value={median === null ? "–" : millis(median)} unit={median === null ? "no events yet" : "median"}
         note={slow === null ? "" : `95 % in ${millis(slow)}`}
         end={end} step={STEP} format={millis} since={since}
