@@ -1,8 +1,8 @@
 // The provider and the hooks, with a real store over a hub in memory.
-import type { FileStatus, TokenSource } from "@ragpulse/client";
+import type { FileStatus, PipelineStatusStore, TokenSource } from "@ragpulse/client";
 import { createPipelineStatusStore } from "@ragpulse/client";
 import { act, render, renderHook, screen, waitFor } from "@testing-library/react";
-import { Profiler, type ReactElement, type ReactNode, StrictMode, useState } from "react";
+import { Profiler, type ReactElement, type ReactNode, useEffect, useState } from "react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import {
@@ -21,9 +21,6 @@ beforeEach(() => {
 
 const around = (more: object = {}) => ({ children }: { children: ReactNode }): ReactElement => (
   <PipelineStatusProvider {...hub.options} {...more}>{children}</PipelineStatusProvider>
-);
-const inStrictMode = (more: object = {}) => ({ children }: { children: ReactNode }): ReactElement => (
-  <StrictMode><PipelineStatusProvider {...hub.options} {...more}>{children}</PipelineStatusProvider></StrictMode>
 );
 /** Until timers of no length have run, as the deferred close would. */
 const settle = (): Promise<void> => act(() => new Promise<void>((go) => setTimeout(go, 20)));
@@ -61,12 +58,33 @@ describe("the provider", () => {
   });
 
   test("keeps one connection in Strict Mode, and closes it when it goes", async () => {
-    const { result, unmount } = renderHook(() => useConnection(), { wrapper: inStrictMode() });
+    const stores = new Set<PipelineStatusStore>();
+    const { result, unmount } = renderHook(() => {
+      const store = usePipelineStore();
+      useEffect(() => void stores.add(store), [store]);
+      return useConnection();
+    }, { wrapper: around(), reactStrictMode: true });
     await waitFor(() => expect(result.current.state).toBe("websocket"));
     await settle();
+    expect(stores.size).toBe(1);
     expect([hub.opened, hub.sockets.size]).toEqual([1, 1]);
     unmount();
     await waitFor(() => expect(hub.sockets.size).toBe(0));
+  });
+
+  test("gives everything in Strict Mode too", async () => {
+    hub.files.set("docs", [fileOf("a", 1), fileOf("b", 2)]);
+    const told = vi.fn();
+    const { result } = renderHook(() => {
+      useLostConnection(told, { afterMs: 1 });
+      return { state: usePipelineStatus("wiki"), file: useFile("docs", "a"), files: useFiles("docs"), all: usePipelines(), connection: useConnection() };
+    }, { wrapper: around(), reactStrictMode: true });
+    await waitFor(() => expect(result.current.connection.state).toBe("websocket"));
+    await waitFor(() => expect(result.current.files.items.length).toBe(2));
+    await waitFor(() => expect([result.current.state?.pipeline_id, result.current.file?.id, result.current.all.length]).toEqual(["wiki", "a", 2]));
+    act(() => hub.publish("docs", "file:progress", { file: { id: "a", name: "a" }, progress: 0.25 }));
+    await waitFor(() => expect(result.current.file?.progress).toBe(0.25));
+    expect(hub.opened).toBe(1);
   });
 
   test("does not reconnect for options that say the same, and does for others, keeping what it knows", async () => {

@@ -1,5 +1,5 @@
 // A page with everything on it, for a server to draw and a browser to go on with.
-import { type ReactElement, StrictMode, Suspense } from "react";
+import { type ReactElement, Suspense } from "react";
 
 import { ConnectionIndicator, FileList, FileTimeline, PipelineStatus, StageProgress } from "../src/components/index.js";
 import { PipelineStatusProvider, useConnection, useFile, usePipelineIds, usePipelines } from "../src/index.js";
@@ -16,16 +16,14 @@ function Core(): ReactElement {
 }
 export function Page({ hub }: { readonly hub: Hub }): ReactElement {
   return (
-    <StrictMode>
-      <PipelineStatusProvider {...hub.options} url="/" pipelines={["docs"]} initial={initial}>
-        <Core />
-        <ConnectionIndicator />
-        <ConnectionIndicator variant="full" />
-        <PipelineStatus pipeline="docs" />
-        <Suspense><FileList pipeline="docs" /></Suspense>
-        <FileTimeline pipeline="docs" file="a" />
-        <StageProgress file={working} />
-      </PipelineStatusProvider>
-    </StrictMode>
+    <PipelineStatusProvider {...hub.options} url="/" pipelines={["docs"]} initial={initial}>
+      <Core />
+      <ConnectionIndicator />
+      <ConnectionIndicator variant="full" />
+      <PipelineStatus pipeline="docs" />
+      <Suspense><FileList pipeline="docs" /></Suspense>
+      <FileTimeline pipeline="docs" file="a" />
+      <StageProgress file={working} />
+    </PipelineStatusProvider>
   );
 }

@@ -1,6 +1,6 @@
 // Pages that a server draws first: what it draws, and that a page goes on from it without a complaint.
 import { act, screen, waitFor } from "@testing-library/react";
-import { version } from "react";
+import { StrictMode, version } from "react";
 import { version as domVersion } from "react-dom";
 import { hydrateRoot, type Root } from "react-dom/client";
 import { renderToString } from "react-dom/server";
@@ -56,7 +56,7 @@ test("a page shows the same as its server when it begins, and goes on from there
   const complaints: unknown[] = [];
   vi.useFakeTimers({ toFake: ["Date"], now: Date.parse(AT) + 86_400_000 });
   act(() => {
-    root = hydrateRoot(container, <Page hub={hub} />, { onRecoverableError: (error) => complaints.push(error) });
+    root = hydrateRoot(container, <StrictMode><Page hub={hub} /></StrictMode>, { onRecoverableError: (error) => complaints.push(error) });
   });
   expect(complaints).toEqual([]);
   vi.useRealTimers();

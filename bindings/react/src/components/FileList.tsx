@@ -335,6 +335,7 @@ interface RowProps {
 
 /** The place of a file in the grid, which may change while the file does not. */
 const Row = memo(function Row({ domId, index, top, file, isActive, isSelected, choose, loading, onRender }: RowProps): ReactElement {
+  if (file) onRender?.(file);
   return (
     <div
       id={domId} role="row" aria-rowindex={index + 2} aria-selected={isSelected} className="rp-row" data-active={isActive || undefined}
@@ -342,7 +343,7 @@ const Row = memo(function Row({ domId, index, top, file, isActive, isSelected, c
       onClick={file ? () => choose(file, index) : undefined}
     >
       {file
-        ? <FileRow file={file} cellRole="gridcell" {...(onRender && { onRender })} />
+        ? <FileRow file={file} cellRole="gridcell" />
         : <div role="gridcell" aria-colspan={COLUMNS} className="rp-cell-name rp-pending">{loading}</div>}
     </div>
   );
