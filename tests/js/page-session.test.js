@@ -1,7 +1,8 @@
-// Invariants 2 and 7 on the wire: the page's session, fed by an official client, ends with the state the hub has.
+// Invariants 2 and 7 on the wire: the session that the page and @ragpulse/client fold by, fed by an official client, ends
+// with the state the hub has.
 import assert from "node:assert/strict";
 
-import { Session, toStatus } from "../../crates/server/assets/reducer.js";
+import { Session, toStatus } from "@ragpulse/client/session";
 import { everywhere, range } from "./support/clients.mjs";
 import { file, fresh, startHub } from "./support/program.mjs";
 import { until } from "./support/wait.mjs";

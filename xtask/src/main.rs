@@ -8,6 +8,7 @@ mod coverage;
 mod fuzz;
 mod generate;
 mod npm;
+mod page;
 mod steps;
 mod test;
 mod workspace;
@@ -25,13 +26,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write everything that is made from the contract: schemas, AsyncAPI, TypeScript, docs/spec/events.md.
+    /// Write everything that is made from the contract: schemas, AsyncAPI, TypeScript, docs/spec/events.md; and the
+    /// dashboard's page, which npm builds.
     Gen {
         /// Compare only, and fail where a file differs.
         #[arg(long)]
         check: bool,
     },
-    /// Formatting, clippy, generated files, the dependencies of the protocol crate, its build for wasm32.
+    /// Formatting, clippy, generated files, the built page, the dependencies of the protocol crate, its build for wasm32.
     Check,
     /// The tests that every change needs, in Rust and JavaScript.
     Test {
@@ -75,8 +77,8 @@ enum Task {
 fn main() -> ExitCode {
     let root = workspace::root();
     let result = match Cli::parse().task {
-        Task::Gen { check: false } => generate::write(&root),
-        Task::Gen { check: true } => generate::check(&root),
+        Task::Gen { check: false } => generate::write(&root).and_then(|()| page::write(&root)),
+        Task::Gen { check: true } => generate::check(&root).and_then(|()| page::check(&root)),
         Task::Check => check::run(&root),
         Task::Test { full } => test::run(&root, full),
         Task::Bench { options } => bench::run(&root, &options),

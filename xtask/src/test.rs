@@ -87,7 +87,7 @@ fn binary(root: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn node_is_there() -> Result<()> {
+pub(crate) fn node_is_there() -> Result<()> {
     let advice = format!(
         "the tests need Node.js {NODE} or newer with npm; install both from https://nodejs.org/, or on Debian 13 or newer \
          run: apt-get install -y nodejs npm"

@@ -3,14 +3,15 @@
 // What may come in: the options, checked here. What it never does: throw later than at once: what goes wrong on the way
 // is told by the store's connection.
 import { clientId, override } from "./client-id.js";
-import { decode } from "./decode.js";
 import { Driver } from "./driver.js";
 import { Endpoint, type TokenSource } from "./endpoint.js";
 import { Follows } from "./follows.js";
 import type { ClientStatus, PipelineId, PipelineStatus, PipelineType } from "./generated/index.js";
-import { type Fetch, Http } from "./http.js";
-import { Machine, partOf } from "./machine.js";
+import type { Fetch } from "./http.js";
+import { Machine } from "./machine.js";
+import { partOf } from "./machine/guide.js";
 import type { TransportChoice } from "./machine/io.js";
+import type { Scope } from "./machine/pipelines.js";
 import type { Intervals } from "./machine/polls.js";
 import type { OpenSocket } from "./socketio.js";
 import { type PipelineStatusStore, Snapshots } from "./store.js";
@@ -59,9 +60,15 @@ const INTERVALS: Intervals = { busyMs: 5_000, idleMs: 10_000, offlineMs: 30_000 
 function checked(ids: Iterable<PipelineId>): PipelineId[] {
   const unique = [...new Set(ids)];
   for (const id of unique) {
-    if (!PIPELINE_ID.test(id)) throw new TypeError(`"${id}" is no id of a pipeline: 1 to 128 of A-Z a-z 0-9 . _ -`);
+    if (!PIPELINE_ID.test(id)) throw new TypeError(`pipelines: "${id}" is no id; use 1 to 128 of A-Z a-z 0-9 . _ -`);
   }
   return unique;
+}
+
+/** Which pipelines are named, and which others are followed. */
+function split(pipelines: NonNullable<ConnectOptions["pipelines"]>): [ids: readonly PipelineId[], scope: Scope] {
+  if (pipelines === "all") return [[], { all: true }];
+  return "type" in pipelines ? [[], { pipeline_type: pipelines.type }] : [pipelines, null];
 }
 
 /** A store that is not connected yet, so that it can be made where nothing may happen, as while a page is rendered. */
@@ -77,30 +84,25 @@ export interface UnconnectedStore extends PipelineStatusStore {
  */
 export function createPipelineStatusStore(options: ConnectOptions): UnconnectedStore {
   const { url, token, io, polling = "long", pipelines = "all" } = options;
-  const listed = typeof pipelines === "object" && !("type" in pipelines);
-  const ids = checked(listed ? pipelines : []);
-  const scope = listed ? null : pipelines === "all" ? ({ all: true } as const) : { pipeline_type: pipelines.type };
+  const [ids, scope] = split(pipelines);
   const endpoint = new Endpoint(url, token);
   const id = options.clientId ?? clientId();
   const machine = new Machine({
-    pipelines: ids,
+    pipelines: checked(ids),
     scope,
-    // From a page, which anybody may have written: what is no state is as if it were not there.
-    initial: (options.initial ?? []).filter((state) => decode("pipeline:status", state).kind === "message"),
+    initial: options.initial ?? [],
     intervals: polling === "long" ? null : { ...INTERVALS, ...(polling !== "interval" && polling) },
     transport: options.transport ?? override() ?? "auto",
     part: partOf(id),
     chance: Math.random,
     userAgent: "@ragpulse/client",
   });
-  const fetch: Fetch = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
-  const http = new Http(endpoint, fetch);
   const snapshots = new Snapshots({ state: (pipeline) => machine.state(pipeline), pipelines: () => machine.pipelines });
   const driver = new Driver({
     machine,
     endpoint,
-    http,
-    ...(io && { io }),
+    fetch: options.fetch,
+    io,
     onUpdate: (update) => snapshots.take(update),
     onHeard: (latencyMs, hubTime) => snapshots.heard(latencyMs, hubTime),
   });
@@ -126,7 +128,7 @@ export function createPipelineStatusStore(options: ConnectOptions): UnconnectedS
     follow: (pipelines) => follows.hold(checked(pipelines)),
     retry: () => driver.give({ type: "hurry" }),
     refreshToken: () => driver.refreshToken(),
-    request: (path, signal) => http.request(path, signal),
+    request: (path, signal) => driver.request(path, signal),
     connect: () => {
       if (state !== "new") return;
       state = "connected";

@@ -1,8 +1,8 @@
 // From what came over the wire to a message: the one place where JSON is looked at before it is believed.
 //
 // What may come in: anything at all. What it never does: throw; refuse a name or a field that it does not know; let
-// through what the reducer could not fold.
-import type { MessagePayloads, PreviousState } from "./generated/index.js";
+// through what the reducer could not fold. It is loaded together with what brings messages.
+import type { Counts, MessagePayloads, PreviousState } from "./generated/index.js";
 import type { Message } from "./messages.js";
 
 /** What came, as far as it can be read. */
@@ -13,19 +13,19 @@ export type Decoded =
   /** Something of a later version that is about no pipeline. */
   | { readonly kind: "foreign" };
 
-type Json = Readonly<Record<string, unknown>>;
+/** A JSON object of which nothing is known yet. */
+export type Json = Readonly<Record<string, unknown>>;
 type Check = (data: Json) => boolean;
 
-const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
+/** Whether a value is a JSON object. */
+export const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
 const isText = (value: unknown): value is string => typeof value === "string";
 const isNumber = (value: unknown): value is number => typeof value === "number";
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const orAbsent = (value: unknown, check: (value: unknown) => boolean): boolean => value === undefined || value === null || check(value);
 
-const PREVIOUS: Readonly<Record<PreviousState, true>> = {
-  queued: true, processing: true, completed: true, failed: true, interrupted: true, skipped: true, cancelled: true,
-};
-const COUNTED = ["queued", "processing", "completed", "failed", "skipped", "cancelled"] as const;
+const COUNTED: readonly string[] = ["queued", "processing", "completed", "failed", "skipped", "cancelled"] satisfies (keyof Counts)[];
+const isPrevious = (value: unknown): boolean => value === ("interrupted" satisfies PreviousState) || COUNTED.includes(value as string);
 
 const hasPosition: Check = ({ pipeline_id, pipeline_type, epoch, seq }) =>
   isText(pipeline_id) && isText(pipeline_type) && isText(epoch) && isCount(seq);
@@ -33,7 +33,7 @@ const isInSequence: Check = (data) =>
   hasPosition(data) && data["seq"] !== 0 && isText(data["timestamp"]) && isText(data["received_at"]);
 const hasFile: Check = ({ file, previous_state, attempt }) =>
   isObject(file) && isText(file["id"]) && isText(file["name"]) && orAbsent(attempt, isNumber) &&
-  orAbsent(previous_state, (value) => isText(value) && Object.hasOwn(PREVIOUS, value));
+  orAbsent(previous_state, isPrevious);
 const isListedFile = (file: unknown): boolean =>
   isObject(file) && isText(file["id"]) && isText(file["name"]) && isText(file["state"]) && isCount(file["seq"]) &&
   isNumber(file["attempt"]) && orAbsent(file["error"], isObject);

@@ -3,10 +3,14 @@
 // What may come in: inputs from sockets, requests, timers and the page, also while others are being handled. What it
 // never does: decide anything; let an input overtake another.
 import type { Endpoint } from "./endpoint.js";
-import type { Http } from "./http.js";
-import type { Machine } from "./machine.js";
-import type { Command, Input, Update } from "./machine/io.js";
 import type { ClientStatus } from "./generated/index.js";
+import type { Fetch, Http, Question } from "./http.js";
+import { HubError } from "./hub-error.js";
+import { said } from "./said.js";
+import type { Machine } from "./machine.js";
+import { isCode } from "./machine/codes.js";
+import { OPEN_WITHIN_MS } from "./machine/core.js";
+import type { Command, Input, Update } from "./machine/io.js";
 import type { Connection, OpenSocket } from "./socketio.js";
 
 /** A timer that is so late was not looked at for a while: the machine slept, or the page was throttled. */
@@ -18,9 +22,10 @@ const LONGEST_MS = 2_147_483_647;
 export interface DriverParts {
   readonly machine: Machine;
   readonly endpoint: Endpoint;
-  readonly http: Http;
+  /** Stands for the global `fetch`. */
+  readonly fetch?: Fetch | undefined;
   /** `io` of socket.io-client, if not the one that is installed. */
-  readonly io?: OpenSocket;
+  readonly io?: OpenSocket | undefined;
   readonly onUpdate: (update: Update) => void;
   /** Something came from the hub: after which round trip, and what its clock said, where that is known. */
   readonly onHeard: (latencyMs: number | null, hubTime: number | null) => void;
@@ -34,8 +39,10 @@ export class Driver {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection | null = null;
   #conn: number | null = null;
-  readonly #polls = new Map<string, AbortController>();
-  readonly #ended = new AbortController();
+  /** The requests under way: polls by their pipelines, others by a name that no pipeline has. */
+  readonly #requests = new Map<string, AbortController>();
+  /** What is to be told with the next poll. */
+  #report: ClientStatus | null = null;
   #unwatch: () => void = () => {};
 
   constructor(parts: DriverParts) {
@@ -55,14 +62,22 @@ export class Driver {
 
   /** Tells the hub how this client fares: by the socket if there is one that works, else with the next poll. */
   report(status: ClientStatus): void {
-    const { machine, http } = this.#parts;
-    if (machine.status.state === "websocket") this.#connection?.report({ ...http.untold(), ...status });
-    else http.report(status);
+    // Why it fell back is told once: no later report may take the place of one that has not told it yet.
+    const cause = this.#report?.fallback_cause;
+    const report = cause === undefined ? status : { fallback_cause: cause, ...status };
+    const isOpen = this.#parts.machine.status.state === "websocket";
+    this.#report = isOpen ? null : report;
+    if (isOpen) this.#connection?.report(report);
   }
 
   /** Shows the hub a fresh token on the open socket. Without one there is nothing to do: each request asks for a token. */
   refreshToken(): void {
     void this.#connection?.refreshToken();
+  }
+
+  /** What the hub serves at a path. */
+  async request(path: string, signal?: AbortSignal): Promise<unknown> {
+    return (await this.#http()).request(path, signal);
   }
 
   /** Hands an input to the machine, after those that came before it. */
@@ -85,7 +100,7 @@ export class Driver {
     const { machine } = this.#parts;
     if (machine.phase === "closed") {
       this.#unwatch();
-      this.#ended.abort();
+      this.#abort(...this.#requests.keys());
       return;
     }
     const { deadline } = machine;
@@ -103,26 +118,61 @@ export class Driver {
     this.#conn = conn;
     try {
       const { Connection } = await import("./socketio.js");
-      if (this.#conn === conn) this.#connection = new Connection(conn, endpoint, io, (input) => this.give(input), onHeard);
+      if (this.#conn !== conn) return;
+      const tell = (input: Input): void => this.give(input);
+      this.#connection = new Connection({ conn, endpoint, io, withinMs: OPEN_WITHIN_MS, isCode, tell, heard: onHeard });
     } catch (error) {
-      this.give({ type: "socket_lost", conn, message: String(error) });
+      this.give({ type: "socket_lost", conn, message: said(error) });
     }
   }
 
+  #abort(...names: string[]): void {
+    for (const name of names) {
+      this.#requests.get(name)?.abort();
+      this.#requests.delete(name);
+    }
+  }
+
+  /** Like the socket's part, what asks by HTTP is loaded when it is needed. */
+  async #http(): Promise<Http> {
+    const { endpoint, fetch } = this.#parts;
+    const { Http } = await import("./http.js");
+    return new Http({ endpoint, fetch, isCode, HubError });
+  }
+
+  /** Asks, and tells what it led to. */
+  async #ask(question: Question): Promise<void> {
+    const isPoll = question.type === "poll";
+    const under = new AbortController();
+    this.#requests.set(isPoll ? question.pipeline : `${question.type}?`, under);
+    const report = isPoll && this.#report ? JSON.stringify(this.#report) : null;
+    if (isPoll) this.#report = null;
+    let input: Input;
+    try {
+      const http = await this.#http();
+      const asked = performance.now();
+      input = await http.ask(question, under, report);
+      // An answer that was held says nothing about the way, and one that says no may be anybody's.
+      const isHeld = isPoll && question.waitSeconds > 0;
+      const isGood = input.type === "poll_answered" || (input.type === "listed" && input.pipelines);
+      if (isGood) this.#parts.onHeard(isHeld ? null : performance.now() - asked, null);
+    } catch (error) {
+      input = failed(question, said(error));
+    }
+    this.give(input);
+  }
+
   #do(command: Command): void {
-    const { http, onUpdate, onHeard } = this.#parts;
     switch (command.type) {
       case "ask_advice":
-        void http.advice(command.ask, this.#ended.signal).then((input) => this.give(input));
+        // What the answer is most likely to lead to is loaded meanwhile.
+        import("./socketio.js").catch(() => {});
+        void this.#ask(command);
         return;
-      case "list": {
-        const asked = performance.now();
-        void http.list(command.list, this.#ended.signal).then((input) => {
-          if (input.type === "listed" && input.pipelines) onHeard(performance.now() - asked, null);
-          this.give(input);
-        });
+      case "list":
+      case "poll":
+        void this.#ask(command);
         return;
-      }
       case "open_socket":
         void this.#open(command.conn);
         return;
@@ -137,48 +187,40 @@ export class Driver {
         return this.#connection?.subscribe(command.request);
       case "ping":
         return this.#connection?.ping();
-      case "poll": {
-        const under = new AbortController();
-        this.#polls.set(command.pipeline, under);
-        const asked = performance.now();
-        void http.poll(command, under.signal).then((input) => {
-          // An answer that was held says nothing about the way.
-          if (input.type === "poll_answered") onHeard(command.waitSeconds > 0 ? null : performance.now() - asked, null);
-          this.give(input);
-        });
-        return;
-      }
-      case "stop_poll":
-        this.#polls.get(command.pipeline)?.abort();
-        this.#polls.delete(command.pipeline);
-        return;
       case "stop_polls":
-        for (const under of this.#polls.values()) under.abort();
-        this.#polls.clear();
-        return;
+        return this.#abort(...command.pipelines);
       case "emit":
-        return onUpdate(command.update);
+        return this.#parts.onUpdate(command.update);
       default:
         return command satisfies never;
     }
   }
 }
 
+/** What a question leads to that nobody answers. */
+function failed(question: Question, message: string): Input {
+  switch (question.type) {
+    case "ask_advice":
+      return { type: "not_advised", ask: question.ask };
+    case "list":
+      return { type: "listed", list: question.list, pipelines: null, message };
+    case "poll":
+      return { type: "poll_failed", poll: question.poll, pipeline: question.pipeline, code: null, message, retryAfterMs: null };
+    default:
+      return question satisfies never;
+  }
+}
+
 /** Tells what a page learns of its visibility and network; nothing where there is no page. Gives how to end it. */
 function watchPage(tell: (input: Input) => void): () => void {
-  const page = (globalThis as { document?: Document }).document;
-  const shown = (): void => tell({ type: page?.visibilityState === "hidden" ? "hidden" : "visible" });
-  const online = (): void => tell({ type: "online" });
-  const offline = (): void => tell({ type: "offline" });
-  if (!page?.addEventListener || typeof globalThis.addEventListener !== "function") return () => {};
-  page.addEventListener("visibilitychange", shown);
-  globalThis.addEventListener("online", online);
-  globalThis.addEventListener("offline", offline);
+  const page = globalThis.document as Document | undefined;
+  if (!page) return () => {};
+  const ended = new AbortController();
+  const { signal } = ended;
+  const shown = (): void => tell({ type: page.visibilityState === "hidden" ? "hidden" : "visible" });
+  page.addEventListener("visibilitychange", shown, { signal });
+  for (const type of ["online", "offline"] as const) globalThis.addEventListener(type, () => tell({ type }), { signal });
   if (page.visibilityState === "hidden") shown();
-  if (globalThis.navigator?.onLine === false) offline();
-  return () => {
-    page.removeEventListener("visibilitychange", shown);
-    globalThis.removeEventListener("online", online);
-    globalThis.removeEventListener("offline", offline);
-  };
+  if (globalThis.navigator.onLine === false) tell({ type: "offline" });
+  return () => ended.abort();
 }

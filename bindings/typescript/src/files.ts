@@ -4,84 +4,69 @@
 // object is the same file, which is what the store's snapshots and whoever draws them rely on.
 import type { FileState, FileStatus, Limits } from "./generated/index.js";
 
-/** A listed file; what a later version says of it is in `extra`, so that no foreign name becomes a member. */
-export type FileEntry = FileStatus & { extra: ReadonlyMap<string, unknown> };
-
-type Group = "queued" | "processing" | "ended";
-
 /** Strings in the order of their code points, as every other language sorts them; `<` compares UTF-16 units. */
 export function byCodePoint(a: string, b: string): number {
-  const left = a[Symbol.iterator]();
-  const right = b[Symbol.iterator]();
-  for (;;) {
-    const x = left.next();
-    const y = right.next();
-    if (x.done || y.done) return (x.done ? 0 : 1) - (y.done ? 0 : 1);
-    const difference = (x.value.codePointAt(0) ?? 0) - (y.value.codePointAt(0) ?? 0);
-    if (difference !== 0) return difference;
+  const others = [...b];
+  let index = 0;
+  for (const own of a) {
+    const other = others[index++];
+    if (own !== other) return own.codePointAt(0)! - (other?.codePointAt(0) ?? -1);
   }
+  return index - others.length;
 }
 
-const bySeq = (a: FileEntry, b: FileEntry): number => a.seq - b.seq || byCodePoint(a.id, b.id);
-
-const groupOf = (state: FileState): Group => (state === "queued" || state === "processing" ? state : "ended");
+const bySeq = (a: FileStatus, b: FileStatus): number => a.seq - b.seq || byCodePoint(a.id, b.id);
 
 /** The listed files. */
 export class FileTable {
   // One map per group that is limited by itself. Insertion order is the order of `seq`: an event's is the highest yet.
-  readonly #groups: Record<Group, Map<string, FileEntry>> = {
-    queued: new Map(),
-    processing: new Map(),
-    ended: new Map(),
-  };
+  readonly #queued = new Map<string, FileStatus>();
+  readonly #processing = new Map<string, FileStatus>();
+  readonly #ended = new Map<string, FileStatus>();
+  readonly #groups = [this.#queued, this.#processing, this.#ended];
 
-  constructor(files: Iterable<FileEntry> = []) {
+  constructor(files: Iterable<FileStatus> = []) {
     for (const file of [...files].sort(bySeq)) this.insert(file);
   }
 
-  /** How many there are. */
-  get size(): number {
-    return this.#groups.queued.size + this.#groups.processing.size + this.#groups.ended.size;
+  #of(state: FileState): Map<string, FileStatus> {
+    return state === "queued" ? this.#queued : state === "processing" ? this.#processing : this.#ended;
   }
 
   /** The file of this id. */
-  get(id: string): FileEntry | undefined {
-    return this.#groups.queued.get(id) ?? this.#groups.processing.get(id) ?? this.#groups.ended.get(id);
+  get(id: string): FileStatus | undefined {
+    return this.#groups.find((group) => group.has(id))?.get(id);
   }
 
   /** Every file, by `seq`. */
-  inOrder(): FileEntry[] {
-    return Object.values(this.#groups)
-      .flatMap((group) => [...group.values()])
-      .sort(bySeq);
+  inOrder(): FileStatus[] {
+    return this.#groups.flatMap((group) => [...group.values()]).sort(bySeq);
   }
 
   /** Puts a file at the end of its group. */
-  insert(file: FileEntry): void {
+  insert(file: FileStatus): void {
     this.remove(file.id);
-    this.#groups[groupOf(file.state)].set(file.id, file);
+    this.replace(file);
   }
 
   /** Puts what is now known of a file in the place it has. Its state and `seq` must be the same. */
-  replace(file: FileEntry): void {
-    this.#groups[groupOf(file.state)].set(file.id, file);
+  replace(file: FileStatus): void {
+    this.#of(file.state).set(file.id, file);
   }
 
   /** Takes a file out. */
   remove(id: string): void {
-    for (const group of Object.values(this.#groups)) if (group.delete(id)) return;
+    for (const group of this.#groups) group.delete(id);
   }
 
   /** Takes out what is beyond the limits: the newest open files, the oldest ended ones. */
-  evict(limits: Limits): void {
-    const { queued, processing, ended } = this.#groups;
-    for (const group of [queued, processing]) {
-      if (group.size <= limits.open) continue;
-      for (const id of [...group.keys()].slice(limits.open)) group.delete(id);
-    }
-    for (const id of ended.keys()) {
-      if (ended.size <= limits.ended) break;
-      ended.delete(id);
+  evict({ open, ended }: Limits): void {
+    for (const group of this.#groups) {
+      const isEnded = group === this.#ended;
+      const excess = group.size - (isEnded ? ended : open);
+      if (excess <= 0) continue;
+      const ids = [...group.keys()];
+      for (const id of isEnded ? ids.slice(0, excess) : ids.slice(-excess)) group.delete(id);
     }
   }
 }

@@ -1,15 +1,17 @@
-// Polls and questions for advice by `fetch`: a thin driver that turns answers into the machine's inputs.
+// Polls and questions by `fetch`: a thin driver that turns answers into the machine's inputs.
 //
-// What may come in: answers of a hub, of a proxy before it, or none. What it never does: throw, try again, or wait for
-// ever: when and whether to ask again is the machine's business.
-import { decode } from "./decode.js";
+// What may come in: answers of a hub, of a proxy before it, or none. What it never does: try again, or wait for ever:
+// when and whether to ask again is the machine's business; import what is loaded before it, which would make bundlers cut
+// that in two.
+import { decode, isObject } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
-import { isCode } from "./machine/codes.js";
-import { ASK_WITHIN_MS } from "./machine/guide.js";
-import type { ClientStatus, Code } from "./generated/index.js";
-import type { Command, Input, Listed, TransportChoice } from "./machine/io.js";
+import type { Code } from "./generated/index.js";
+import type { HubError } from "./hub-error.js";
+import type { CommandOf, Input, InputOf, Listed, TransportChoice } from "./machine/io.js";
 import type { Message } from "./messages.js";
 
+/** How long the answer to a question for advice may take. */
+const ASK_WITHIN_MS = 3_000;
 /** How much longer than a hub may hold an answer it may take. */
 const GRACE_MS = 10_000;
 /** How long a plain answer may take. */
@@ -21,57 +23,41 @@ const CHOICES: readonly unknown[] = ["auto", "websocket", "polling"] satisfies T
 /** `fetch`, or what stands for it. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-type Json = Readonly<Record<string, unknown>>;
-const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
-const said = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error);
-  // Node says only "fetch failed", and why in the cause.
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
-};
-
-/** What went wrong with a request of one's own. */
-export class HubError extends Error {
-  /** The status of HTTP. */
-  readonly status: number;
-  /** The hub's code, or null where it was no hub that answered. */
-  readonly code: Code | null;
-
-  constructor(message: string, status: number, code: Code | null) {
-    super(message);
-    this.name = "HubError";
-    this.status = status;
-    this.code = code;
-  }
+/** An answer that was read to its end. */
+interface Answer {
+  /** The status of HTTP where it is no success. */
+  readonly failed: number | null;
+  /** What it holds, if that is JSON; else null. */
+  readonly body: unknown;
+  /** How long to wait before asking again, where that was said. */
+  readonly retryAfterMs: number | null;
 }
 
-/** What a hub says of why it does not do something; of something that is no hub, the status. */
-async function problemOf(response: Response): Promise<{ code: Code | null; message: string }> {
-  const problem: unknown = await response.json().catch(() => null);
-  const code = isObject(problem) && isCode(problem["code"]) ? problem["code"] : null;
-  return { code, message: code && isObject(problem) ? String(problem["detail"] ?? code) : `HTTP ${response.status}` };
+/** What the machine asks by HTTP. */
+export type Question = CommandOf<"ask_advice" | "list" | "poll">;
+
+/** What asking works with. */
+export interface HttpParts {
+  readonly endpoint: Endpoint;
+  /** Stands for the global `fetch`. */
+  readonly fetch?: Fetch | undefined;
+  readonly isCode: (text: unknown) => text is Code;
+  readonly HubError: typeof HubError;
 }
 
-/** Asks a hub by HTTP. */
+/** Asks a hub by HTTP. Where nothing answers, each rejects. */
 export class Http {
-  readonly #endpoint: Endpoint;
-  readonly #fetch: Fetch;
-  #report: ClientStatus | null = null;
+  readonly #parts: HttpParts;
 
-  constructor(endpoint: Endpoint, fetch: Fetch) {
-    this.#endpoint = endpoint;
-    this.#fetch = fetch;
+  constructor(parts: HttpParts) {
+    this.#parts = parts;
   }
 
-  /** How this client fares, to be told with the next poll. */
-  report(status: ClientStatus): void {
-    this.#report = { ...this.untold(), ...status };
-  }
-
-  /** Why it fell back to polling, if no poll has told that yet: it is to be told once. */
-  untold(): Pick<ClientStatus, "fallback_cause"> {
-    const cause = this.#report?.fallback_cause;
-    this.#report = null;
-    return cause === undefined ? {} : { fallback_cause: cause };
+  /** What a hub says of why it does not do something; of something that is no hub, the status. */
+  #problemOf({ failed, body }: Answer): { code: Code | null; message: string } {
+    const code = isObject(body) ? body["code"] : null;
+    if (isObject(body) && this.#parts.isCode(code)) return { code, message: String(body["detail"] ?? code) };
+    return { code: null, message: failed === null ? "the answer is not a hub's" : `HTTP ${failed}` };
   }
 
   /**
@@ -80,109 +66,123 @@ export class Http {
    * Throws a {@link HubError} where the hub, or something before it, says no.
    */
   async request(path: string, signal?: AbortSignal): Promise<unknown> {
-    const response = await this.#get(this.#endpoint.at(path), REQUEST_WITHIN_MS, signal ?? new AbortController().signal);
-    if (response.ok) return response.json();
-    const { code, message } = await problemOf(response);
-    throw new HubError(message, response.status, code);
+    signal?.throwIfAborted();
+    const under = new AbortController();
+    const stop = (): void => under.abort(signal?.reason);
+    signal?.addEventListener("abort", stop);
+    try {
+      const answer = await this.#get(path, REQUEST_WITHIN_MS, under);
+      if (answer.failed === null && answer.body !== undefined) return answer.body;
+      const { code, message } = this.#problemOf(answer);
+      throw new this.#parts.HubError(message, answer.failed ?? 200, code);
+    } finally {
+      signal?.removeEventListener("abort", stop);
+    }
   }
 
-  async #get(url: string, withinMs: number, signal: AbortSignal, more: Record<string, string> = {}): Promise<Response> {
-    const within = new AbortController();
-    const stop = (): void => within.abort(signal.reason);
-    const timer = setTimeout(() => within.abort(new Error(`no answer within ${withinMs / 1_000} s`)), withinMs);
-    signal.addEventListener("abort", stop);
+  async #get(path: string, withinMs: number, under: AbortController, more?: Record<string, string>): Promise<Answer> {
+    const timer = setTimeout(() => under.abort(new Error(`no answer within ${withinMs / 1_000} s`)), withinMs);
     try {
-      const token = await this.#endpoint.token();
+      const { endpoint, fetch = globalThis.fetch } = this.#parts;
+      const token = await endpoint.token();
+      const { signal } = under;
       signal.throwIfAborted();
       const headers: Record<string, string> = { accept: "application/json", ...more };
       if (token !== null) headers["authorization"] = `Bearer ${token}`;
-      const response = await this.#fetch(url, { headers, signal: within.signal, cache: "no-store" });
-      // The body within the time as well.
-      return new Response(response.status === 204 ? null : await response.arrayBuffer(), { status: response.status, headers: response.headers });
+      const response = await fetch(endpoint.at(path), { headers, signal, cache: "no-store" });
+      const text = await response.text();
+      const seconds = Number(response.headers.get("retry-after") ?? NaN);
+      return {
+        failed: response.ok ? null : response.status,
+        body: parsed(text),
+        retryAfterMs: seconds >= 0 ? seconds * 1_000 : null,
+      };
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener("abort", stop);
     }
+  }
+
+  /** Asks what the machine wants to know. `report` is how this client fares, to be told with a poll. */
+  ask(command: Question, under: AbortController, report: string | null): Promise<Input> {
+    if (command.type === "poll") return this.#poll(command, under, report);
+    return command.type === "list" ? this.#list(command.list, under) : this.#advice(command.ask, under);
   }
 
   /** How the hub wants to be followed. */
-  async advice(ask: number, signal: AbortSignal): Promise<Input> {
-    const none: Input = { type: "not_advised", ask };
-    try {
-      const response = await this.#get(this.#endpoint.at("/api/socket/info"), ASK_WITHIN_MS, signal);
-      const info: unknown = response.ok ? await response.json() : null;
-      if (!isObject(info)) return none;
-      const { transport, rollout_percentage: rollout, retry_after_ms: retry } = info;
-      return {
-        type: "advised",
-        ask,
-        // What a later version may say, or says wrongly, is as if it were not said.
-        advice: {
-          transport: CHOICES.includes(transport) ? (transport as TransportChoice) : "auto",
-          rolloutPercentage: typeof rollout === "number" && rollout >= 0 && rollout <= 100 ? rollout : 100,
-          retryAfterMs: typeof retry === "number" && retry >= 0 ? retry : 0,
-        },
-      };
-    } catch {
-      return none;
-    }
+  async #advice(ask: number, under: AbortController): Promise<InputOf<"advised" | "not_advised">> {
+    const { failed, body } = await this.#get("/api/socket/info", ASK_WITHIN_MS, under);
+    if (failed !== null || !isObject(body)) return { type: "not_advised", ask };
+    const { transport, rollout_percentage: rollout, retry_after_ms: retry } = body;
+    return {
+      type: "advised",
+      ask,
+      // What a later version may say, or says wrongly, is as if it were not said.
+      advice: {
+        transport: CHOICES.includes(transport) ? (transport as TransportChoice) : "auto",
+        rolloutPercentage: typeof rollout === "number" && rollout >= 0 && rollout <= 100 ? rollout : 100,
+        retryAfterMs: typeof retry === "number" && retry >= 0 ? retry : 0,
+      },
+    };
   }
 
   /** Which pipelines the hub knows. */
-  async list(list: number, signal: AbortSignal): Promise<Input> {
-    try {
-      const response = await this.#get(this.#endpoint.at("/api/rag-status"), REQUEST_WITHIN_MS, signal);
-      const answer: unknown = response.ok ? await response.json() : null;
-      const pipelines = isObject(answer) ? answer["pipelines"] : null;
-      if (!Array.isArray(pipelines)) throw new Error(response.ok ? "the answer is not a hub's" : `HTTP ${response.status}`);
-      const isListed = (one: unknown): one is Listed =>
-        isObject(one) && typeof one["pipeline_id"] === "string" && typeof one["pipeline_type"] === "string";
-      return { type: "listed", list, pipelines: pipelines.filter(isListed), message: "" };
-    } catch (error) {
-      return { type: "listed", list, pipelines: null, message: said(error) };
-    }
+  async #list(list: number, under: AbortController): Promise<InputOf<"listed">> {
+    const answer = await this.#get("/api/rag-status", REQUEST_WITHIN_MS, under);
+    const pipelines = answer.failed === null ? listedIn(answer.body) : null;
+    return { type: "listed", list, pipelines, message: pipelines ? "" : this.#problemOf(answer).message };
   }
 
   /** One page of what comes after a cursor. */
-  async poll({ poll, pipeline, cursor, waitSeconds }: Extract<Command, { type: "poll" }>, signal: AbortSignal): Promise<Input> {
-    const failed = (message: string, retryAfterMs: number | null = null, code: unknown = null): Input => ({
-      type: "poll_failed", poll, pipeline, code: isCode(code) ? code : null, message, retryAfterMs,
-    });
-    try {
-      const url = this.#endpoint.events(pipeline, cursor, waitSeconds);
-      const report = this.#report;
-      this.#report = null;
-      const more = report === null ? {} : { [CLIENT_STATUS]: JSON.stringify(report) };
-      const response = await this.#get(url, waitSeconds * 1_000 + GRACE_MS, signal, more);
-      if (response.ok) return read(poll, pipeline, await response.json()) ?? failed("the answer is not a hub's");
-      const seconds = Number(response.headers.get("retry-after") ?? NaN);
-      const retryAfterMs = seconds >= 0 ? seconds * 1_000 : null;
-      const { code, message } = await problemOf(response);
-      return failed(message, retryAfterMs, code);
-    } catch (error) {
-      return failed(said(error));
+  async #poll(
+    { poll, pipeline, cursor, waitSeconds }: CommandOf<"poll">,
+    under: AbortController,
+    report: string | null,
+  ): Promise<InputOf<"poll_answered" | "poll_failed">> {
+    const query = new URLSearchParams({ wait: String(waitSeconds), ...(cursor && { epoch: cursor.epoch, seq: String(cursor.seq) }) });
+    const answer = await this.#get(
+      `/api/pipelines/${encodeURIComponent(pipeline)}/events?${query.toString()}`,
+      waitSeconds * 1_000 + GRACE_MS,
+      under,
+      report === null ? {} : { [CLIENT_STATUS]: report },
+    );
+    const page = answer.failed === null ? this.#read(answer.body) : null;
+    if (page) return { type: "poll_answered", poll, pipeline, ...page };
+    return { type: "poll_failed", poll, pipeline, ...this.#problemOf(answer), retryAfterMs: answer.retryAfterMs };
+  }
+
+  /** Reads a page; null for what is none. */
+  #read(answer: unknown): Pick<InputOf<"poll_answered">, "messages" | "bad" | "unknown"> | null {
+    if (!isObject(answer)) return null;
+    const { snapshot, reason } = answer;
+    const events: unknown = isObject(snapshot)
+      ? [{ event: "pipeline:status", data: reason === undefined ? snapshot : { ...snapshot, reason } }]
+      : answer["events"];
+    if (!Array.isArray(events)) return null;
+    const messages: Message[] = [];
+    for (const event of events as unknown[]) {
+      const decoded = isObject(event) && typeof event["event"] === "string" ? decode(event["event"], event["data"]) : null;
+      // What comes after it would be beyond a hole.
+      if (decoded?.kind !== "message") return { messages, bad: true, unknown: false };
+      messages.push(decoded.message);
     }
+    return { messages, bad: false, unknown: reason === "unknown_pipeline" };
   }
 }
 
-/** Reads a page; null for what is none. */
-function read(poll: number, pipeline: string, answer: unknown): Input | null {
-  if (!isObject(answer)) return null;
-  const { snapshot, events, reason } = answer;
-  const answered = (messages: readonly Message[], bad: boolean, unknown = false): Input => ({
-    type: "poll_answered", poll, pipeline, messages, bad, unknown,
-  });
-  if (isObject(snapshot)) {
-    const decoded = decode("pipeline:status", reason === undefined ? snapshot : { ...snapshot, reason });
-    return decoded.kind === "message" ? answered([decoded.message], false) : answered([], true);
+/** The pipelines that an answer of `/api/rag-status` lists, or null where it is none. */
+export function listedIn(answer: unknown): Listed[] | null {
+  const pipelines = isObject(answer) ? answer["pipelines"] : null;
+  if (!Array.isArray(pipelines)) return null;
+  return pipelines.filter(
+    (one): one is Listed => isObject(one) && typeof one["pipeline_id"] === "string" && typeof one["pipeline_type"] === "string",
+  );
+}
+
+/** JSON, or undefined for what is none. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
-  if (!Array.isArray(events)) return null;
-  const messages: Message[] = [];
-  for (const event of events as unknown[]) {
-    const decoded = isObject(event) && typeof event["event"] === "string" ? decode(event["event"], event["data"]) : null;
-    // What comes after it would be beyond a hole.
-    if (decoded?.kind !== "message") return answered(messages, true);
-    messages.push(decoded.message);
-  }
-  return answered(messages, false, reason === "unknown_pipeline");
 }

@@ -2,7 +2,8 @@
 export { connectPipelineStatus, type ConnectOptions, createPipelineStatusStore, type UnconnectedStore } from "./connect.js";
 export type { TokenSource } from "./endpoint.js";
 export * from "./generated/index.js";
-export { type Fetch, HubError } from "./http.js";
+export type { Fetch } from "./http.js";
+export { HubError } from "./hub-error.js";
 export type { Intervals } from "./machine/polls.js";
 export { type FilesQuery, type HistoryQuery, listFiles, listHistory } from "./pages.js";
 export { fetchInitialState, type InitialStateOptions } from "./initial.js";

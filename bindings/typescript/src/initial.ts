@@ -1,10 +1,14 @@
 // The first state, for whoever draws a page before a client connects: a server that renders it.
 //
 // What may come in: answers of a hub, or none. What it never does: wait longer than it is given; hand out half of it.
-import { decode } from "./decode.js";
+import { decode, isObject } from "./decode.js";
 import { Endpoint, type TokenSource } from "./endpoint.js";
 import type { PipelineId, PipelineStatus, PipelineType } from "./generated/index.js";
-import { type Fetch, Http, HubError } from "./http.js";
+import { type Fetch, Http, listedIn } from "./http.js";
+import { HubError } from "./hub-error.js";
+import { isCode } from "./machine/codes.js";
+
+const NO_ANSWER = "the answer is not a hub's";
 
 /** Whose state to fetch, and from where. */
 export interface InitialStateOptions {
@@ -28,18 +32,16 @@ export interface InitialStateOptions {
  */
 export async function fetchInitialState(options: InitialStateOptions): Promise<PipelineStatus[]> {
   const { url, pipelines = "all", signal } = options;
-  const http = new Http(new Endpoint(url, options.token), options.fetch ?? ((address, init) => globalThis.fetch(address, init)));
-  const listed = typeof pipelines === "object" && !("type" in pipelines);
+  const http = new Http({ endpoint: new Endpoint(url, options.token), fetch: options.fetch, isCode, HubError });
   let ids: readonly PipelineId[];
-  if (listed) {
+  if (typeof pipelines === "object" && !("type" in pipelines)) {
     ids = pipelines;
   } else {
-    const answer = await http.list(0, signal ?? new AbortController().signal);
-    if (answer.type !== "listed" || !answer.pipelines) {
-      throw new Error(answer.type === "listed" ? answer.message : "the answer is not a hub's");
-    }
+    const answer = await http.request("/api/rag-status", signal);
+    const listed = listedIn(answer);
+    if (!listed) throw new Error(NO_ANSWER);
     const type = pipelines === "all" ? null : pipelines.type;
-    ids = answer.pipelines.filter((one) => type === null || one.pipeline_type === type).map((one) => one.pipeline_id);
+    ids = listed.filter((one) => type === null || one.pipeline_type === type).map((one) => one.pipeline_id);
   }
   const states = await Promise.all(ids.map((id) => stateOf(http, id, signal)));
   return states.filter((state) => state !== null);
@@ -53,9 +55,9 @@ async function stateOf(http: Http, pipeline: PipelineId, signal: AbortSignal | u
     if (error instanceof HubError && error.code === "unknown_pipeline") return null;
     throw error;
   }
-  const snapshot = typeof answer === "object" && answer !== null && "snapshot" in answer ? answer.snapshot : null;
-  const decoded = decode("pipeline:status", snapshot);
-  if (decoded.kind === "message") return snapshot as PipelineStatus;
-  if (typeof answer === "object" && answer !== null && "events" in answer) return null;
-  throw new Error("the answer is not a hub's");
+  if (!isObject(answer)) throw new Error(NO_ANSWER);
+  const { snapshot, events } = answer;
+  if (decode("pipeline:status", snapshot).kind === "message") return snapshot as PipelineStatus;
+  if (Array.isArray(events)) return null;
+  throw new Error(NO_ANSWER);
 }

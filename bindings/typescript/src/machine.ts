@@ -23,7 +23,7 @@
 // | socket_refused | – | – | – | polling, or close | same | same | – | – | same | same |
 // | socket_lost | – | – | – | wait or poll | wait or poll | wait or poll | – | – | polling | polling |
 // | subscribed, good | – | – | – | – | live | resync over | – | – | – | live if ponged |
-// | subscribed, bad | – | – | – | – | close if final, else as lost | as lost | – | – | – | as joining |
+// | subscribed, bad | – | – | – | – | final: end what was refused, one by one; else as lost | same | – | – | – | same |
 // | pong | – | – | – | – | – | proven | – | – | – | live if subscribed |
 // | message | – | – | – | – | fold | fold | – | – | – | fold |
 // | bad_message | – | – | – | – | ask for a snapshot, or as lost | same | – | – | – | same |
@@ -49,18 +49,12 @@
 // What it never does: have two sockets, two polls of one pipeline, or two open questions on one socket; poll when told to
 // use sockets only, or open a socket when told to poll only; read a clock.
 import type { PipelineId } from "./generated/index.js";
-import { Core, type MachineOptions, OPEN_WITHIN_MS, type PhaseName } from "./machine/core.js";
+import { Core, type MachineOptions, type PhaseName } from "./machine/core.js";
 import { ASK_WITHIN_MS } from "./machine/guide.js";
-import type { Command, ConnectionStatus, Input } from "./machine/io.js";
+import type { Command, ConnectionStatus, Input, InputOf } from "./machine/io.js";
 import { follow, onListed, onPolled, onPollFailed, startPolls, unfollow } from "./machine/poll.js";
-import { converse, onBadMessage, onBroken, onMessage, onOpened, onPong, onRefused, onSlow, onSubscribed } from "./machine/socket.js";
+import { onBroken, onOpened, onRefused, onSlow, onTold } from "./machine/socket.js";
 import type { PipelineState } from "./state.js";
-
-export type { MachineOptions, PhaseName } from "./machine/core.js";
-export { partOf } from "./machine/guide.js";
-export type { Advice, Cause, Command, ConnectionStatus, Input, Listed, TransportChoice, Update } from "./machine/io.js";
-export type { Scope } from "./machine/pipelines.js";
-export type { Intervals } from "./machine/polls.js";
 
 /** The machine. A driver gives it what happens, and does what it says, in order. */
 export class Machine {
@@ -72,7 +66,7 @@ export class Machine {
 
   /** Where it stands. */
   get phase(): PhaseName {
-    return this.#core.phase.name;
+    return this.#core.phase;
   }
 
   /** By what updates come. */
@@ -93,8 +87,9 @@ export class Machine {
   /** Takes what happened and tells what to do. */
   handle(now: number, input: Input): Command[] {
     const core = this.#core;
-    if (core.phase.name === "closed") return [];
-    take(core, now, input);
+    if (core.isClosed) return [];
+    // The table has a rule for each input's own type, which TypeScript does not follow through a look-up.
+    (RULES[input.type] as Rule<Input>)(core, now, input);
     proceed(core, now);
     core.tell();
     const { out } = core;
@@ -104,142 +99,89 @@ export class Machine {
 
   /** When to say `tick` at the latest; null while there is nothing to wait for but answers. */
   get deadline(): number | null {
-    const { phase, polls, pipelines } = this.#core;
-    const isListing = pipelines.scope !== null;
-    switch (phase.name) {
-      case "idle":
-      case "closed":
-        return null;
-      case "waiting":
-      case "asking":
-      case "connecting":
-        return phase.until;
-      case "joining":
-      case "live":
-        return phase.link.deadline;
-      case "polling":
-        return earliest(phase.probeAt, polls.deadline(isListing));
-      case "inquiring":
-      case "probing":
-        return earliest(phase.until, polls.deadline(isListing));
-      case "proving":
-        return earliest(phase.link.deadline, polls.deadline(isListing));
-      default:
-        return phase satisfies never;
-    }
+    const { step, isClosed, isPolling, polls, pipelines } = this.#core;
+    if (isClosed) return null;
+    const own = step.at === "talk" ? step.link.deadline : step.until;
+    const due = Math.min(own, isPolling ? polls.deadline(pipelines.scope !== null) : Infinity);
+    return due < Infinity ? due : null;
   }
 }
 
-function take(core: Core, now: number, input: Input): void {
-  switch (input.type) {
-    case "start":
-      return start(core, now);
-    case "stop":
-      return core.close({ kind: "closed" });
-    case "tick":
-      return;
-    case "caught_up":
-      return core.link()?.caughtUp(now);
-    case "hidden":
-      core.hidden = true;
-      return;
-    case "visible":
-      core.hidden = false;
-      core.link()?.caughtUp(now);
-      return hurry(core, now, core.polls.healthy !== true);
-    case "hurry":
-      return hurry(core, now, true);
-    case "follow":
-      return follow(core, now, input.pipelines);
-    case "unfollow":
-      return unfollow(core, input.pipelines);
-    case "listed":
-      return onListed(core, now, input);
-    case "offline":
-      core.offline = true;
-      return core.link()?.doubt(now);
-    case "online":
-      core.offline = false;
-      return hurry(core, now, true);
-    case "advised":
-      if (!isAsking(core, input.ask)) return;
-      core.guide.take(input.advice);
-      return goOn(core, now);
-    case "not_advised":
-      return isAsking(core, input.ask) ? goOn(core, now) : undefined;
-    case "socket_opened":
-      return onOpened(core, now, input.conn);
-    case "socket_refused":
-      return onRefused(core, now, input.conn, input.code, input.message);
-    case "socket_lost":
-      return onBroken(core, now, input.conn, input.message);
-    case "subscribed":
-      return onSubscribed(core, now, input.conn, input.reply);
-    case "pong":
-      return onPong(core, now, input.conn);
-    case "message":
-      return onMessage(core, now, input.conn, input.message);
-    case "bad_message":
-      return onBadMessage(core, now, input.conn, input.pipeline);
-    case "poll_answered":
-      return onPolled(core, now, input);
-    case "poll_failed":
-      return onPollFailed(core, now, input);
-    default:
-      return input satisfies never;
-  }
-}
+type Rule<I extends Input> = (core: Core, now: number, input: I) => void;
+
+const RULES: { readonly [T in Input["type"]]: Rule<InputOf<T>> } = {
+  start,
+  stop: (core) => core.close({ kind: "closed" }),
+  tick() {},
+  caught_up: (core, now) => core.link()?.caughtUp(now),
+  hidden(core) {
+    core.hidden = true;
+  },
+  visible(core, now) {
+    core.hidden = false;
+    core.link()?.caughtUp(now);
+    hurry(core, now, core.polls.healthy !== true);
+  },
+  hurry: (core, now) => hurry(core, now, true),
+  offline(core, now) {
+    core.offline = true;
+    core.link()?.doubt(now);
+  },
+  online(core, now) {
+    core.offline = false;
+    hurry(core, now, true);
+  },
+  follow,
+  unfollow,
+  listed: onListed,
+  advised(core, now, { ask, advice }) {
+    if (!isAsking(core, ask)) return;
+    core.guide.take(advice);
+    goOn(core, now);
+  },
+  not_advised(core, now, { ask }) {
+    if (isAsking(core, ask)) goOn(core, now);
+  },
+  socket_opened: onOpened,
+  socket_refused: onRefused,
+  socket_lost: onBroken,
+  subscribed: onTold,
+  pong: onTold,
+  message: onTold,
+  bad_message: onTold,
+  poll_answered: onPolled,
+  poll_failed: onPollFailed,
+};
 
 function start(core: Core, now: number): void {
-  if (core.phase.name !== "idle") return;
+  if (core.phase !== "idle") return;
   if (core.guide.choice === "polling") {
     core.cause = { kind: "chosen" };
-    core.poll(now, null);
+    core.poll(now, Infinity);
   } else {
-    core.phase = { name: "waiting", until: now };
+    core.pause(now);
   }
 }
 
 /** There may be a network again, or somebody who looks: what waits is due now, but for what the hub asked for. */
 function hurry(core: Core, now: number, alsoProbe: boolean): void {
-  const { phase } = core;
-  const at = Math.max(now, core.notBefore);
+  const { step } = core;
   core.link()?.doubt(now);
   core.polls.hurry(now);
-  if (phase.name === "waiting") core.phase = { name: "waiting", until: Math.min(phase.until, at) };
-  if (phase.name === "polling" && phase.probeAt !== null && alsoProbe) {
-    core.phase = { name: "polling", probeAt: Math.min(phase.probeAt, at) };
+  // What waits for nothing is not begun, or shall never try.
+  if (step.at === "rest" && step.until < Infinity && (alsoProbe || !core.isPolling)) {
+    core.pause(Math.min(step.until, Math.max(now, core.notBefore)));
   }
 }
 
 /** What the passing of time and the last input make due. */
 function proceed(core: Core, now: number): void {
-  const { phase } = core;
-  switch (phase.name) {
-    case "idle":
-    case "closed":
-      return;
-    case "waiting":
-      if (phase.until <= now) seek(core, now);
-      break;
-    case "asking":
-    case "inquiring":
-      if (phase.until <= now) goOn(core, now);
-      break;
-    case "connecting":
-    case "probing":
-      if (phase.until <= now) onSlow(core, now, phase.conn);
-      break;
-    case "joining":
-    case "live":
-    case "proving":
-      converse(core, now);
-      break;
-    case "polling":
-      if (phase.probeAt !== null && phase.probeAt <= now) seek(core, now);
-      break;
-    default:
-      phase satisfies never;
+  const { step } = core;
+  if (step.at === "talk") step.rules.converse(core, now);
+  else if (step.until <= now) {
+    if (step.at === "rest") seek(core, now);
+    else if (step.at === "ask") goOn(core, now);
+    else onSlow(core, now, step.conn);
   }
   if (core.isPolling) startPolls(core, now);
 }
@@ -249,32 +191,22 @@ function seek(core: Core, now: number): void {
   if (!core.guide.isDue(now)) return goOn(core, now);
   const ask = core.guide.ask(now);
   core.push({ type: "ask_advice", ask });
-  core.phase = { name: core.isPolling ? "inquiring" : "asking", ask, until: now + ASK_WITHIN_MS };
+  core.step = { at: "ask", ask, until: now + ASK_WITHIN_MS };
 }
 
 /** Whether this question for advice is open. */
-function isAsking({ phase }: Core, ask: number): boolean {
-  return (phase.name === "asking" || phase.name === "inquiring") && phase.ask === ask;
-}
+const isAsking = ({ step }: Core, ask: number): boolean => step.at === "ask" && step.ask === ask;
 
 /** Opens a socket, or polls, by what is known of the hub's wishes. */
 function goOn(core: Core, now: number): void {
   const { choice } = core.guide;
-  const until = now + OPEN_WITHIN_MS;
   if (choice === "polling") {
     core.cause = { kind: "advised" };
     // To be asked again, which is what leads back to a socket.
-    core.poll(now, Math.max(now + core.probe.fail(), core.guide.nextAt ?? 0));
-  } else if (choice === "auto" && core.isPolling) {
-    core.phase = { name: "probing", conn: core.open(), until };
+    core.poll(now, Math.max(now + core.probe.fail(), core.guide.nextAt));
   } else {
-    // Polls took over, or were advised; now the hub wants none.
-    if (core.isPolling) core.stopPolls();
-    core.phase = { name: "connecting", conn: core.open(), until };
+    // Polls took over, or were advised; now the hub may want none.
+    if (choice === "websocket") core.stopPolls();
+    core.open(now);
   }
-}
-
-function earliest(a: number | null, b: number | null): number | null {
-  if (a === null || b === null) return a ?? b;
-  return Math.min(a, b);
 }

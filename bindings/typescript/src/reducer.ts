@@ -5,11 +5,11 @@
 // question. What it never does: I/O, read a clock, change the event, or fail: what does not fit is an anomaly.
 //
 // tests/fixtures holds what this and every other language's reducer must give.
-import { type FileEntry, FileTable } from "./files.js";
-import type { Counts, EventPayloads, FileRef, FileState, OtherEvent, PreviousState } from "./generated/index.js";
+import { FileTable } from "./files.js";
+import type { Counts, EventPayloads, FileRef, FileState, FileStatus, OtherEvent, PreviousState } from "./generated/index.js";
 import type { SequenceEvent } from "./messages.js";
 import { type KeyProblem, setKeys } from "./settings.js";
-import type { PipelineState } from "./state.js";
+import { noCounts, type PipelineState } from "./state.js";
 
 /** What in an event did not fit the state before it. The event is counted all the same. */
 export interface Anomaly {
@@ -25,11 +25,13 @@ type Report = (kind: Anomaly["kind"], subject: string) => void;
 type FileData = OtherEvent & { file: FileRef; previous_state?: PreviousState };
 type Given<T, K extends keyof T> = { readonly [P in K]?: T[P] | null | undefined };
 
-const INTERRUPTED = "Interrupted";
+/** Whether this is a failure, or a file that failed, for its reporter's silence. */
+const isInterruption = (it: object): boolean =>
+  (it as Partial<EventPayloads["file:failed"]>).error?.type === "Interrupted";
 
 /** Where a listed file stands, in the words of `previous_state`, which knows interrupted files. */
-const asPrevious = (file: FileEntry): PreviousState =>
-  file.state === "failed" && file.error?.type === INTERRUPTED ? "interrupted" : file.state;
+const asPrevious = (file: FileStatus): PreviousState =>
+  file.state === "failed" && isInterruption(file) ? "interrupted" : file.state;
 
 const asState = (from: PreviousState): FileState => (from === "interrupted" ? "failed" : from);
 
@@ -60,16 +62,28 @@ function move(counts: Counts, from: PreviousState | undefined, to: FileState): v
   counts[to] += 1;
 }
 
-function fresh(data: FileData, state: FileState, before: FileEntry | undefined, inherited: (keyof FileEntry)[]): FileEntry {
-  const { id, name } = data.file;
-  const next: FileEntry = { id, name, state, seq: data.seq, attempt: 1, extra: before?.extra ?? new Map() };
-  if (before) setIfGiven(next, before, "path", "size", "mime_type", "max_attempts", ...inherited);
+type Kept = "id" | "name" | "state" | "seq" | "attempt" | "path" | "size" | "mime_type" | "max_attempts";
+type OfAnAttempt = Exclude<keyof FileStatus, Kept>;
+/** What is known of a file only during one attempt. A field the contract gains does not compile until it has its place. */
+const OF_AN_ATTEMPT: Readonly<Record<OfAnAttempt, true>> = {
+  change: true, queue_position: true, queued_at: true, started_at: true, completed_at: true, processing_stage: true,
+  estimated_duration: true, progress: true, current: true, total: true, unit: true, eta_seconds: true, results: true,
+  error: true, warnings: true, reason: true, duplicate_of: true, message: true, retry_at: true, requested_by: true,
+};
+
+/** A file in its next state: of what was known of its attempt only what is inherited, and everything else. */
+function fresh(data: FileData, state: FileState, before: FileStatus | undefined, inherited: OfAnAttempt[]): FileStatus {
+  const { file: { id, name }, seq } = data;
+  const isKept = ([key]: [string, unknown]): boolean =>
+    !Object.hasOwn(OF_AN_ATTEMPT, key) || inherited.includes(key as OfAnAttempt);
+  const kept = before && Object.fromEntries(Object.entries(before).filter(isKept));
+  const next: FileStatus = { attempt: 1, ...kept, id, name, state, seq };
   setIfGiven(next, data.file, "path", "size", "mime_type");
   return next;
 }
 
 /** A file becomes queued or is processed. What waited goes on with its attempt; anything else begins a new one. */
-function open(state: PipelineState, data: FileData, to: "queued" | "processing", attempt?: number | null): FileEntry {
+function open(state: PipelineState, data: FileData, to: "queued" | "processing", attempt?: number | null): FileStatus {
   const before = state.files.get(data.file.id);
   move(state.counts, known(state, data), to);
   const waited = before?.state === "queued";
@@ -78,31 +92,33 @@ function open(state: PipelineState, data: FileData, to: "queued" | "processing",
   return next;
 }
 
-/** A file ends. Gives nothing when it had ended before, unless that was for its reporter's silence. */
-function close(
-  state: PipelineState,
-  data: FileData,
-  to: "completed" | "failed" | "skipped" | "cancelled",
-  report: Report,
-  interruption = false,
-): FileEntry | undefined {
-  const before = state.files.get(data.file.id);
-  const from = known(state, data);
-  const isOpen = from === undefined || from === "queued" || from === "processing";
-  // The real end replaces the one that a hub made because it heard nothing; a second such one says nothing new.
-  if (!isOpen && (from !== "interrupted" || interruption)) {
-    report("second_end", data.file.id);
-    return undefined;
-  }
-  if (from === "interrupted") lower(state as { total_failed: number }, "total_failed");
-  // Skipping is how a file that needs no work is first heard of.
-  if (from === undefined && to !== "skipped") report("never_opened", data.file.id);
-  move(state.counts, from, to);
-  const next = fresh(data, to, before, ["attempt", "change", "queued_at", "started_at"]);
-  setIfGiven(next, data.file, "started_at");
-  next.completed_at = data.file.completed_at ?? data.timestamp;
-  return next;
-}
+/**
+ * How a file ends, with what the event says of it. Nothing changes when it had ended before, unless that was for its
+ * reporter's silence.
+ */
+const end =
+  <K extends keyof FileStatus>(to: "completed" | "failed" | "skipped" | "cancelled", ...keys: K[]) =>
+  (state: PipelineState, data: FileData & Given<FileStatus, K>, report: Report): void => {
+    const before = state.files.get(data.file.id);
+    const from = known(state, data);
+    const isOpen = from === undefined || from === "queued" || from === "processing";
+    // The real end replaces the one that a hub made because it heard nothing; a second such one says nothing new.
+    if (!isOpen && (from !== "interrupted" || isInterruption(data))) {
+      report("second_end", data.file.id);
+      return;
+    }
+    if (from === "interrupted") lower(state as { total_failed: number }, "total_failed");
+    // Skipping is how a file that needs no work is first heard of.
+    if (from === undefined && to !== "skipped") report("never_opened", data.file.id);
+    move(state.counts, from, to);
+    if (to === "completed") state.total_processed += 1;
+    if (to === "failed") state.total_failed += 1;
+    const next = fresh(data, to, before, ["change", "queued_at", "started_at"]);
+    setIfGiven(next, data.file, "started_at");
+    setIfGiven(next, data, ...keys);
+    next.completed_at = data.file.completed_at ?? data.timestamp;
+    state.files.insert(next);
+  };
 
 const REDUCERS: { readonly [K in keyof EventPayloads]: (state: PipelineState, data: EventPayloads[K], report: Report) => void } = {
   "pipeline:online"(state, data) {
@@ -129,7 +145,7 @@ const REDUCERS: { readonly [K in keyof EventPayloads]: (state: PipelineState, da
     state.status = "removed";
     state.liveness = "offline";
     state.files = new FileTable();
-    state.counts = { queued: 0, processing: 0, completed: 0, failed: 0, skipped: 0, cancelled: 0 };
+    state.counts = noCounts();
   },
 
   "status:update"(state, data, report) {
@@ -172,37 +188,10 @@ const REDUCERS: { readonly [K in keyof EventPayloads]: (state: PipelineState, da
     state.files.replace(next);
   },
 
-  "file:completed"(state, data, report) {
-    const next = close(state, data, "completed", report);
-    if (!next) return;
-    next.results = data.results;
-    setIfGiven(next, data, "warnings");
-    state.total_processed += 1;
-    state.files.insert(next);
-  },
-
-  "file:failed"(state, data, report) {
-    const next = close(state, data, "failed", report, data.error.type === INTERRUPTED);
-    if (!next) return;
-    next.error = data.error;
-    setIfGiven(next, data, "warnings");
-    state.total_failed += 1;
-    state.files.insert(next);
-  },
-
-  "file:skipped"(state, data, report) {
-    const next = close(state, data, "skipped", report);
-    if (!next) return;
-    setIfGiven(next, data, "reason", "duplicate_of", "message");
-    state.files.insert(next);
-  },
-
-  "file:cancelled"(state, data, report) {
-    const next = close(state, data, "cancelled", report);
-    if (!next) return;
-    setIfGiven(next, data, "requested_by");
-    state.files.insert(next);
-  },
+  "file:completed": end("completed", "results", "warnings"),
+  "file:failed": end("failed", "error", "warnings"),
+  "file:skipped": end("skipped", "reason", "duplicate_of", "message"),
+  "file:cancelled": end("cancelled", "requested_by"),
 
   "file:deleted"(state, data) {
     const from = known(state, data);
@@ -227,8 +216,7 @@ export function apply(state: PipelineState, { event, data }: SequenceEvent): Ano
   state.last_activity = data.received_at;
   delete state.reason;
   // Any event is a sign of life, but for the one that a hub makes because there was none.
-  const interruption = event === "file:failed" && (data as EventPayloads["file:failed"]).error.type === INTERRUPTED;
-  if (state.liveness === "late" && !interruption) state.liveness = "live";
+  if (state.liveness === "late" && !(event === "file:failed" && isInterruption(data))) state.liveness = "live";
 
   if (isKnown(event)) reduce(state, event, data, (kind, subject) => anomalies.push({ kind, seq: data.seq, subject }));
   state.files.evict(state.limits);

@@ -7,11 +7,6 @@ import { isMessage, isSequenceEvent, type Message } from "./messages.js";
 import { type Anomaly, apply } from "./reducer.js";
 import { fromStatus, opening, type PipelineState } from "./state.js";
 
-export { decode, type Decoded } from "./decode.js";
-export type { Message } from "./messages.js";
-export type { Anomaly } from "./reducer.js";
-export { type PipelineState, toStatus } from "./state.js";
-
 /** What the rule says of a message. */
 export type Verdict = "apply" | "replace" | "ignore" | "resync";
 

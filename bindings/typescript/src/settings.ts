@@ -2,6 +2,7 @@
 //
 // What may come in: any key, any JSON value. What it never does: let a pipeline set what the reducer keeps.
 import { byCodePoint } from "./files.js";
+import type { PipelineStatus } from "./generated/index.js";
 import type { PipelineState } from "./state.js";
 import { utc } from "./time.js";
 
@@ -11,16 +12,17 @@ export const MAX_EXTRA_KEYS = 64;
 /** What may be wrong with a key. */
 export type KeyProblem = "reserved_key" | "bad_value" | "too_many_keys";
 
-const RESERVED: ReadonlySet<string> = new Set([
+const RESERVED = [
   "counts", "pipeline_id", "pipeline_type", "epoch", "seq", "timestamp", "received_at", "liveness", "last_activity",
   "shutdown_at", "offline_reason", "lease_seconds", "limits", "reason", "seconds_until_next_check",
-]);
+] as const;
+type Setting = Exclude<keyof PipelineStatus, (typeof RESERVED)[number] | `files${string}` | `total_${string}`>;
 
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
-
-type Setting =
-  | "status" | "check_interval" | "is_checking" | "watch_location" | "started_at" | "last_check_time" | "next_check_time";
-/** Each reads its value, or gives `undefined` for one of another type. */
+/**
+ * Each reads its value, or gives `undefined` for one of another type. A field the contract gains does not compile until
+ * it is named here or is reserved.
+ */
 const SETTINGS: { readonly [K in Setting]: (value: unknown) => PipelineState[K] | undefined } = {
   status: text,
   check_interval: (value) => (typeof value === "number" && value >= 0 ? value : undefined),
@@ -31,29 +33,24 @@ const SETTINGS: { readonly [K in Setting]: (value: unknown) => PipelineState[K] 
   next_check_time: utc,
 };
 
+const isReserved = (key: string): boolean => /^(files|total_)/.test(key) || (RESERVED as readonly string[]).includes(key);
 const isSetting = (key: string): key is Setting => Object.hasOwn(SETTINGS, key);
 
-function set<K extends Setting>(state: PipelineState, key: K, value: unknown): KeyProblem | undefined {
+function setOne(state: PipelineState, key: string, value: unknown): KeyProblem | undefined {
+  if (isReserved(key)) return "reserved_key";
+  const isKnown = isSetting(key);
   if (value === null && key !== "status") {
-    delete (state as Partial<PipelineState>)[key];
+    Reflect.deleteProperty(state, key);
     return undefined;
   }
-  const accepted = SETTINGS[key](value);
+  const accepted = isKnown ? SETTINGS[key](value) : value;
   if (accepted === undefined) return "bad_value";
-  state[key] = accepted;
-  return undefined;
-}
-
-function setOne(state: PipelineState, key: string, value: unknown): KeyProblem | undefined {
-  if (key.startsWith("files") || key.startsWith("total_") || RESERVED.has(key)) return "reserved_key";
-  if (isSetting(key)) return set(state, key, value);
-  if (value === null) {
-    state.extra.delete(key);
-  } else if (state.extra.size >= MAX_EXTRA_KEYS && !state.extra.has(key)) {
-    return "too_many_keys";
-  } else {
-    state.extra.set(key, value);
+  if (!isKnown && !Object.hasOwn(state, key)) {
+    const foreign = Object.keys(state).filter((own) => !isReserved(own) && !isSetting(own));
+    if (foreign.length >= MAX_EXTRA_KEYS) return "too_many_keys";
   }
+  // Not an assignment: the key may be `__proto__`.
+  Object.defineProperty(state, key, { value: accepted, enumerable: true, configurable: true, writable: true });
   return undefined;
 }
 

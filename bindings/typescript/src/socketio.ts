@@ -1,13 +1,13 @@
 // Sockets by socket.io-client: a thin driver that turns what it tells into the machine's inputs.
 //
 // What may come in: whatever the library tells, also of a socket that was closed. What it never does: reconnect, poll
-// below Socket.IO, or keep anything: the machine does the one, and HTTP with cursors the other.
+// below Socket.IO, or keep anything: the machine does the one, and HTTP with cursors the other; import what is
+// loaded before it, which would make bundlers cut that in two.
 import { decode } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
-import type { ClientStatus, PipelineId, SubscribeReply, SubscribeRequest } from "./generated/index.js";
-import { isCode } from "./machine/codes.js";
-import { OPEN_WITHIN_MS } from "./machine/core.js";
+import type { ClientStatus, Code, PipelineId, SubscribeReply, SubscribeRequest } from "./generated/index.js";
 import type { Input } from "./machine/io.js";
+import { socketRules } from "./machine/talk.js";
 
 /** What is needed of a socket of socket.io-client. */
 export interface SocketLike {
@@ -32,6 +32,21 @@ export interface SocketOptions {
 /** `io` of socket.io-client, or what stands for it. */
 export type OpenSocket = (url: string, options: SocketOptions) => SocketLike;
 
+/** What a socket works with. */
+export interface SocketParts {
+  /** Its number. */
+  readonly conn: number;
+  readonly endpoint: Endpoint;
+  /** `io` of socket.io-client, if not the one that is installed beside this package. */
+  readonly io: OpenSocket | undefined;
+  /** How long opening it may take. */
+  readonly withinMs: number;
+  readonly isCode: (text: unknown) => text is Code;
+  readonly tell: (input: Input) => void;
+  /** Something came: after which round trip, and what the hub's clock said, where that is known. */
+  readonly heard: (latencyMs: number | null, hubTime: number | null) => void;
+}
+
 /** `io` of the socket.io-client that is installed beside this package. */
 async function installed(): Promise<OpenSocket> {
   return (await import("socket.io-client")).io;
@@ -39,82 +54,75 @@ async function installed(): Promise<OpenSocket> {
 
 const said = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** A hub says `code: what happened`. */
-function refusal(conn: number, message: string): Input {
-  const code = message.split(":", 1)[0];
-  return { type: "socket_refused", conn, code: isCode(code) ? code : null, message };
-}
-
 /** One socket, from being opened until it is closed or lost. */
 export class Connection {
-  readonly #conn: number;
-  readonly #endpoint: Endpoint;
-  readonly #tell: (input: Input) => void;
-  readonly #heard: (latencyMs: number | null, hubTime: number | null) => void;
+  readonly #parts: SocketParts;
   #socket: SocketLike | null = null;
   #closed = false;
 
-  constructor(
-    conn: number,
-    endpoint: Endpoint,
-    io: OpenSocket | undefined,
-    tell: (input: Input) => void,
-    heard: (latencyMs: number | null, hubTime: number | null) => void,
-  ) {
-    this.#conn = conn;
-    this.#endpoint = endpoint;
-    this.#heard = heard;
-    this.#tell = (input) => {
-      if (!this.#closed) tell(input);
-    };
-    void this.#open(endpoint, io);
+  constructor(parts: SocketParts) {
+    this.#parts = parts;
+    void this.#open();
   }
 
-  async #open(endpoint: Endpoint, io: OpenSocket | undefined): Promise<void> {
-    const conn = this.#conn;
+  #tell(input: Input): void {
+    if (!this.#closed) this.#parts.tell(input);
+  }
+
+  #lost(message: string): void {
+    this.#tell({ type: "socket_lost", conn: this.#parts.conn, message });
+  }
+
+  #refused(message: string): void {
+    // A hub says `code: what happened`.
+    const code = message.split(":", 1)[0];
+    this.#tell({ type: "socket_refused", conn: this.#parts.conn, code: this.#parts.isCode(code) ? code : null, message });
+  }
+
+  async #open(): Promise<void> {
+    const { conn, endpoint, io, withinMs } = this.#parts;
     let open: OpenSocket;
     try {
       open = io ?? (await installed());
     } catch (error) {
-      this.#tell({ type: "socket_refused", conn, code: null, message: `there is no socket.io-client: ${said(error)}` });
+      this.#refused(`there is no socket.io-client: ${said(error)}`);
       return;
     }
     try {
       const token = await endpoint.token();
       if (this.#closed) return;
       const socket = open(endpoint.origin, {
-        path: endpoint.socketPath,
+        path: `${endpoint.path}/socket.io/`,
         transports: ["websocket"],
         auth: token === null ? {} : { token },
         reconnection: false,
         forceNew: true,
-        timeout: OPEN_WITHIN_MS,
+        timeout: withinMs,
       });
       this.#socket = socket;
-      socket.on("connect", () => this.#tell({ type: "socket_opened", conn }));
-      socket.on("connect_error", (error: unknown) => {
-        this.#tell(socket.active ? { type: "socket_lost", conn, message: said(error) } : refusal(conn, said(error)));
-      });
-      socket.on("disconnect", (reason: unknown) => this.#tell({ type: "socket_lost", conn, message: String(reason) }));
+      socket.on("connect", () => this.#tell({ type: "socket_opened", conn, rules: socketRules }));
+      socket.on("connect_error", (error: unknown) => (socket.active ? this.#lost(said(error)) : this.#refused(said(error))));
+      socket.on("disconnect", (reason: unknown) => this.#lost(String(reason)));
       socket.onAny((event, data) => this.#receive(event, data));
     } catch (error) {
-      this.#tell({ type: "socket_lost", conn, message: said(error) });
+      this.#lost(said(error));
     }
   }
 
   #receive(event: string, data: unknown): void {
-    this.#heard(null, null);
+    if (this.#closed) return;
+    const { conn, heard } = this.#parts;
+    heard(null, null);
     const decoded = decode(event, data);
-    if (decoded.kind === "message") this.#tell({ type: "message", conn: this.#conn, message: decoded.message });
-    if (decoded.kind === "bad") this.#tell({ type: "bad_message", conn: this.#conn, pipeline: decoded.pipeline });
+    if (decoded.kind === "message") this.#tell({ type: "message", conn, message: decoded.message });
+    if (decoded.kind === "bad") this.#tell({ type: "bad_message", conn, pipeline: decoded.pipeline });
   }
 
   /** Subscribes. */
   subscribe(request: SubscribeRequest): void {
-    const conn = this.#conn;
     this.#socket?.emit("subscribe", request, (reply: unknown) => {
-      if (isReply(reply)) this.#tell({ type: "subscribed", conn, reply });
-      else this.#tell({ type: "socket_lost", conn, message: "the hub's answer to subscribe cannot be read" });
+      if (isReply(reply)) this.#tell({ type: "subscribed", conn: this.#parts.conn, reply });
+      else this.#lost("the hub's answer to subscribe cannot be read");
     });
   }
 
@@ -122,8 +130,9 @@ export class Connection {
   ping(): void {
     const sent = performance.now();
     this.#socket?.emit("ping", Date.now(), (hubTime: unknown) => {
-      this.#heard(performance.now() - sent, typeof hubTime === "number" ? hubTime : null);
-      this.#tell({ type: "pong", conn: this.#conn });
+      if (this.#closed) return;
+      this.#parts.heard(performance.now() - sent, typeof hubTime === "number" ? hubTime : null);
+      this.#tell({ type: "pong", conn: this.#parts.conn });
     });
   }
 
@@ -139,15 +148,14 @@ export class Connection {
 
   /** Shows the hub a fresh token. Where the hub says no, the socket is given up, and the next one tells why. */
   async refreshToken(): Promise<void> {
-    const lost = (message: string): void => this.#tell({ type: "socket_lost", conn: this.#conn, message });
     try {
-      const token = await this.#endpoint.token();
+      const token = await this.#parts.endpoint.token();
       if (token === null) return;
       this.#socket?.emit("auth:refresh", { token }, (reply: unknown) => {
-        if (typeof reply === "object" && reply !== null && "error" in reply) lost("the hub does not take the token");
+        if (typeof reply === "object" && reply !== null && "error" in reply) this.#lost("the hub does not take the token");
       });
     } catch (error) {
-      lost(`there is no token: ${said(error)}`);
+      this.#lost(`there is no token: ${said(error)}`);
     }
   }
 

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 
 import { decode } from "../src/decode.js";
 import type { Message } from "../src/messages.js";
-import { Session } from "../src/session.js";
+import { Session } from "../src/session/index.js";
 import { toStatus } from "../src/state.js";
 import { chance, pick } from "./random.js";
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { PipelineStatus } from "../src/generated/index.js";
 import type { Message } from "../src/messages.js";
 import type { Anomaly } from "../src/reducer.js";
-import { Session, type Verdict } from "../src/session.js";
+import { Session, type Verdict } from "../src/session/index.js";
 import { toStatus } from "../src/state.js";
 
 interface Step {

@@ -2,8 +2,8 @@
 // is well again every event has come once, in order.
 import { expect, test } from "vitest";
 
-import type { Cursor, PipelineStatus } from "../src/generated/index.js";
-import { Machine } from "../src/machine.js";
+import type { Cursor, PipelineStatus, SubscribeRequest } from "../src/generated/index.js";
+import { Machine, socketRules } from "../src/machine/index.js";
 import { MAX_POLLS } from "../src/machine/polls.js";
 import type { Command, Input, TransportChoice } from "../src/machine/io.js";
 import type { Message } from "../src/messages.js";
@@ -30,12 +30,33 @@ class World {
   #epochs = 0;
   #lastConn = 0;
 
+  /** Whether the subscriber asked for all there are. */
+  readonly isAll: boolean;
+  /** What it asked for by name. */
+  readonly named: Set<string>;
+  #isSubscribedToAll = false;
+
   constructor(seed: number, readonly transport: TransportChoice) {
     this.random = chance(seed);
-    this.machine = new Machine({ pipelines: PIPELINES, transport, part: 50, chance: this.random, userAgent: "test" });
+    // Every second client names what it follows; the others follow all there are.
+    this.isAll = seed % 2 === 0;
+    this.named = new Set(this.isAll ? [] : PIPELINES);
+    if (this.isAll) for (const id of PIPELINES.slice(3)) this.heads.delete(id);
+    const intervals = seed % 3 === 0 ? { busyMs: 1_000, idleMs: 2_000, offlineMs: 3_000 } : null;
+    this.machine = new Machine({
+      pipelines: [...this.named], scope: this.isAll ? { all: true } : null, intervals, transport, part: 50, chance: this.random, userAgent: "test",
+    });
   }
 
+  /** What the subscriber shall have in the end. */
+  get wanted(): string[] {
+    return [...this.heads.keys()].filter((id) => this.isAll || this.named.has(id)).sort();
+  }
+
+  #listing = false;
+
   give(input: Input): void {
+    if (input.type === "listed") this.#listing = false;
     if ("poll" in input && this.#polls.get(input.pipeline) === input.poll) this.#polls.delete(input.pipeline);
     if (input.type === "subscribed" || input.type === "pong") this.#questions = Math.max(this.#questions - (input.conn === this.#conn ? 1 : 0), 0);
     for (const command of this.machine.handle(this.now, input)) this.#do(command);
@@ -69,7 +90,7 @@ class World {
         this.#deny("a socket against the choice", this.transport === "polling");
         this.#deny("a number twice", command.conn <= this.#lastConn);
         this.#lastConn = this.#conn = command.conn;
-        if (!bad) this.#later({ type: "socket_opened", conn: command.conn });
+        if (!bad) this.#later({ type: "socket_opened", conn: command.conn, rules: socketRules });
         else this.#later(pick<Input>(this.random, [
           { type: "socket_lost", conn: command.conn, message: "lost" },
           { type: "socket_refused", conn: command.conn, code: null, message: "refused" },
@@ -81,21 +102,34 @@ class World {
         this.#conn = null;
         this.#questions = 0;
         this.#following.clear();
+        this.#isSubscribedToAll = false;
         return;
       case "subscribe": {
         this.#question();
         const { conn } = command;
         if (bad && this.random() < 0.5) return this.#later({ type: "subscribed", conn, reply: { error: { code: "overloaded", message: "no", retryable: true } } });
-        const ids = command.request.pipeline_ids ?? [];
+        const { all, pipeline_ids: named = [] } = command.request as SubscribeRequest & { all?: boolean };
+        this.#deny("all, without being asked to", all === true && !this.isAll);
+        if (all) this.#isSubscribedToAll = true;
+        const ids = [...new Set([...named, ...(all ? this.heads.keys() : [])])];
         for (const id of ids) {
           this.#following.add(id);
           for (const message of this.after(id, command.request.cursors?.[id] ?? null)) this.#send({ type: "message", conn, message });
         }
-        return this.#later({ type: "subscribed", conn, reply: { pipelines: ids.map((id) => ({ pipeline_id: id, recovered: true, replayed: 0 })) } });
+        const answers = ids.map((id) => ({ pipeline_id: id, recovered: true, replayed: 0, ...(!this.heads.has(id) && { reason: "unknown_pipeline" as const }) }));
+        return this.#later({ type: "subscribed", conn, reply: { pipelines: answers } });
       }
       case "unsubscribe":
-      case "list":
+        this.#deny("a message to a socket that is not open", this.#conn !== command.conn);
+        for (const id of command.pipelines) this.#following.delete(id);
         return;
+      case "list": {
+        this.#deny("a second open list", this.#listing);
+        this.#listing = true;
+        const pipelines = bad ? null : [...this.heads.keys()].map((pipeline_id) => ({ pipeline_id, pipeline_type: "t" }));
+        // An answer or a failure always comes, as requests have a limit.
+        return void this.#queue.push({ at: this.now + this.random() * 2_000, input: { type: "listed", list: command.list, pipelines, message: "no" } });
+      }
       case "ping":
         this.#question();
         return this.#later({ type: "pong", conn: command.conn });
@@ -106,12 +140,12 @@ class World {
         this.#polls.set(pipeline, poll);
         this.#deny("too many polls", this.#polls.size > MAX_POLLS);
         if (bad) return void this.#queue.push({ at: this.now + 100, input: { type: "poll_failed", poll, pipeline, code: null, message: "no", retryAfterMs: null } });
-        return void this.#queue.push({ at: this.now + this.random() * 3_000, input: { type: "poll_answered", poll, pipeline, messages: this.after(pipeline, command.cursor), bad: false, unknown: false } });
+        return void this.#queue.push({ at: this.now + this.random() * 3_000, input: { type: "poll_answered", poll, pipeline, messages: this.after(pipeline, command.cursor), bad: false, unknown: !this.heads.has(pipeline) } });
       }
-      case "stop_poll":
-        return void this.#polls.delete(command.pipeline);
       case "stop_polls":
-        return this.#polls.clear();
+        for (const id of command.pipelines) this.#polls.delete(id);
+        if (this.machine.phase === "live") this.#listing = false;
+        return;
       case "emit": {
         const { update } = command;
         if (update.kind === "event") {
@@ -120,7 +154,7 @@ class World {
           this.told.set(update.pipeline, seq);
         }
         if (update.kind === "snapshot") this.told.set(update.pipeline, this.machine.state(update.pipeline)?.seq ?? -1);
-        if (update.kind === "reset") this.told.delete(update.pipeline);
+        if (update.kind === "reset" || update.kind === "removed") this.told.delete(update.pipeline);
         return;
       }
       default:
@@ -135,7 +169,8 @@ class World {
 
   /** What a hub answers to a cursor. */
   after(id: string, cursor: Cursor | null): Message[] {
-    const head = this.heads.get(id)!;
+    const head = this.heads.get(id);
+    if (!head) return [];
     const { epoch, seq } = head;
     if (cursor?.epoch === epoch && cursor.seq <= seq && seq - cursor.seq < 8) {
       return Array.from({ length: seq - cursor.seq }, (_, index) => event(id, epoch, cursor.seq + index + 1));
@@ -147,12 +182,22 @@ class World {
   /** Something happens at the hub or around. */
   happen(): void {
     const id = pick(this.random, PIPELINES);
-    const head = this.heads.get(id)!;
     const conn = this.#conn;
     const dice = this.random();
+    let head = this.heads.get(id);
+    if (!head) {
+      // What is forgotten when all is well again stays so.
+      if (this.fails === 0) return;
+      // A new pipeline begins.
+      this.#epochs += 1;
+      head = { epoch: `n${this.#epochs}`, seq: 0 };
+      this.heads.set(id, head);
+      if (this.#isSubscribedToAll) this.#following.add(id);
+      return this.#happened(id, head);
+    }
+    if (this.fails > 0 && this.random() < 0.02) return this.#upheaval(id, head);
     if (dice < 0.6) {
-      head.seq += 1;
-      if (conn !== null && this.#following.has(id)) this.#send({ type: "message", conn, message: event(id, head.epoch, head.seq) });
+      this.#happened(id, head);
     } else if (dice < 0.6 + this.fails * 0.1) {
       this.#epochs += 1;
       this.heads.set(id, { epoch: `e${this.#epochs}`, seq: 1 });
@@ -169,6 +214,33 @@ class World {
     } else if (conn !== null && this.#following.has(id)) {
       const { epoch, seq } = head;
       this.#send({ type: "message", conn, message: { event: "heartbeat", data: { ...shared(id), epoch, seq, status: "alive", liveness: "live", uptime: 1, active_files: 0 } } });
+    }
+  }
+
+  #happened(id: string, head: Cursor, name = "x:step"): void {
+    head.seq += 1;
+    if (this.#conn === null || !this.#following.has(id)) return;
+    const input: Input = { type: "message", conn: this.#conn, message: { ...event(id, head.epoch, head.seq), event: name } };
+    // After the last event of a pipeline nothing comes by which its loss would be found.
+    if (name === "pipeline:removed") this.#queue.push({ at: this.now, input });
+    else this.#send(input);
+  }
+
+  cut(): void {
+    if (this.#conn !== null) this.give({ type: "socket_lost", conn: this.#conn, message: "cut" });
+  }
+
+  /** A pipeline is forgotten by the hub, or no longer followed by this client, or followed again. */
+  #upheaval(id: string, head: Cursor): void {
+    if (this.random() < 0.3) {
+      this.#happened(id, head, "pipeline:removed");
+      this.heads.delete(id);
+    } else if (this.named.has(id)) {
+      this.named.delete(id);
+      this.give({ type: "unfollow", pipelines: [id] });
+    } else {
+      this.named.add(id);
+      this.give({ type: "follow", pipelines: [id] });
     }
   }
 
@@ -212,6 +284,8 @@ test.each(["auto", "websocket", "polling"] as const)("by %s: no rule is broken, 
       run(world.now + world.random() * 600);
     }
     world.fails = 0;
+    // A socket on which messages were lost, as none is, would never tell of the last event of a pipeline.
+    world.cut();
     // Longer than the longest back-off, and than what a browser says about the network.
     world.give({ type: "online" });
     for (let moment = 0; moment < 24; moment += 1) {
@@ -224,7 +298,9 @@ test.each(["auto", "websocket", "polling"] as const)("by %s: no rule is broken, 
     expect(world.problems, `seed ${seed}`).toEqual([]);
     const { state } = machine.status;
     expect(state, `seed ${seed}`).toBe(transport === "polling" ? "polling" : "websocket");
-    for (const [id, head] of world.heads) {
+    expect(machine.pipelines.filter((id) => machine.state(id)).sort(), `seed ${seed}`).toEqual(world.wanted);
+    for (const id of world.wanted) {
+      const head = world.heads.get(id);
       const { epoch, seq } = machine.state(id) ?? {};
       expect({ epoch, seq }, `seed ${seed}, ${id}`).toEqual(head);
     }

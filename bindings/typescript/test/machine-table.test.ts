@@ -2,7 +2,7 @@
 // has no cell here does not compile.
 import { expect, test } from "vitest";
 
-import { Machine } from "../src/machine.js";
+import { Machine, socketRules } from "../src/machine/index.js";
 import type { PhaseName } from "../src/machine/core.js";
 import type { Code } from "../src/generated/index.js";
 import type { Input, TransportChoice } from "../src/machine/io.js";
@@ -131,7 +131,7 @@ class Setup {
       case "advisedPolling": return advised("polling");
       case "advisedWebsocket": return advised("websocket");
       case "notAdvised": return { type: "not_advised", ask };
-      case "opened": return { type: "socket_opened", conn };
+      case "opened": return { type: "socket_opened", conn, rules: socketRules };
       case "refusedByNoHub": return refused(null);
       case "refusedForNow": return refused("closing");
       case "refusedForGood": return refused("unauthorized");

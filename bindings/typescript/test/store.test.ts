@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { Update } from "../src/machine/io.js";
-import { Session, type Message } from "../src/session.js";
+import { Session, type Message } from "../src/session/index.js";
 import { Snapshots } from "../src/store.js";
 
 const at = "2026-01-01T00:00:00.000Z";

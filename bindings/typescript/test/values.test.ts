@@ -1,12 +1,12 @@
 // The table of files, and times.
 import { expect, test } from "vitest";
 
-import { byCodePoint, type FileEntry, FileTable } from "../src/files.js";
-import type { FileState } from "../src/generated/index.js";
+import { byCodePoint, FileTable } from "../src/files.js";
+import type { FileState, FileStatus } from "../src/generated/index.js";
 import { utc } from "../src/time.js";
 
 test("a table lists by seq and evicts the newest open and the oldest ended files", () => {
-  const file = (id: string, state: FileState, seq: number): FileEntry => ({ id, name: id, state, seq, attempt: 1, extra: new Map() });
+  const file = (id: string, state: FileState, seq: number): FileStatus => ({ id, name: id, state, seq, attempt: 1 });
   const table = new FileTable([file("e2", "failed", 8), file("q1", "queued", 3), file("e1", "completed", 4)]);
   table.insert(file("p1", "processing", 9));
   table.insert(file("q2", "queued", 10));
@@ -16,7 +16,7 @@ test("a table lists by seq and evicts the newest open and the oldest ended files
   table.evict({ open: 1, ended: 2 });
   expect(ids()).toEqual(["q1", "e2", "p1", "e3"]);
   table.evict({ open: 0, ended: 0 });
-  expect(table.size).toBe(0);
+  expect(table.inOrder()).toEqual([]);
 });
 
 test("strings sort by code point, not by UTF-16 unit", () => {

@@ -16,13 +16,9 @@ pipeline_id?: PipelineId,
  */
 pipeline_ids?: Array<PipelineId>,
 /**
- * All pipelines of a type, later ones too.
+ * All pipelines of a type.
  */
 pipeline_type?: PipelineType,
-/**
- * All pipelines there are, and those to come that `all` would bring. Held ids stay, and types for what comes.
- */
-all?: boolean,
 /**
  * About the program that subscribes.
  */

@@ -2,32 +2,42 @@
 //
 // What may come in: calls of the rules, with the time. What it never does: I/O, or read a clock.
 import { Backoff, type Chance } from "./backoff.js";
+import { isRetryable } from "./codes.js";
 import { Guide } from "./guide.js";
 import type { Cause, Command, ConnectionState, ConnectionStatus, TransportChoice, Update } from "./io.js";
-import { Link, PING_EVERY_MS } from "./link.js";
+import type { Link } from "./link.js";
 import { Pipelines, type Scope } from "./pipelines.js";
 import { type Intervals, Polls } from "./polls.js";
-import type { PipelineId, PipelineStatus } from "../generated/index.js";
+import type { SocketRules } from "./talk.js";
+import type { Code, PipelineId, PipelineStatus } from "../generated/index.js";
 
 /** How long opening a socket may take. */
 export const OPEN_WITHIN_MS = 5_000;
+/** After how many failures in a row polling takes over. */
+const FAILURES = 3;
+/** Over how long at least those come back whose socket broke: with a hub's usual second there is data within two. */
+const LOST_SPREAD_MS = 500;
 
-/** Where the machine stands; the table in machine.ts says what each is. */
-export type Phase =
-  | { readonly name: "idle" }
-  | { readonly name: "waiting"; readonly until: number }
-  | { readonly name: "asking"; readonly ask: number; readonly until: number }
-  | { readonly name: "connecting"; readonly conn: number; readonly until: number }
-  | { readonly name: "joining"; readonly link: Link }
-  | { readonly name: "live"; readonly link: Link }
-  | { readonly name: "polling"; readonly probeAt: number | null }
-  | { readonly name: "inquiring"; readonly ask: number; readonly until: number }
-  | { readonly name: "probing"; readonly conn: number; readonly until: number }
-  | { readonly name: "proving"; readonly link: Link }
-  | { readonly name: "closed" };
+/**
+ * What the socket is at. A socket is open or being opened where there is a `conn`; nothing but an input ends what has no
+ * `until`.
+ */
+export type Step =
+  | { readonly at: "rest"; readonly until: number }
+  | { readonly at: "ask"; readonly until: number; readonly ask: number }
+  | { readonly at: "open"; readonly until: number; readonly conn: number }
+  | { readonly at: "talk"; readonly conn: number; readonly link: Link; readonly rules: SocketRules };
+
+/** The phases: what the socket is at, without polls and with them. The table in machine.ts says what each is. */
+const PHASES = {
+  rest: ["waiting", "polling"],
+  ask: ["asking", "inquiring"],
+  open: ["connecting", "probing"],
+  talk: ["joining", "proving"],
+} as const satisfies Record<Step["at"], readonly [string, string]>;
 
 /** The names of all phases. */
-export type PhaseName = Phase["name"];
+export type PhaseName = (typeof PHASES)[Step["at"]][number] | "idle" | "live" | "closed";
 
 /** What a machine is made for. */
 export interface MachineOptions {
@@ -63,7 +73,10 @@ export class Core {
   readonly probe: Backoff;
   /** Of a poll that failed. */
   readonly rest: Backoff;
-  phase: Phase = { name: "idle" };
+  step: Step = { at: "rest", until: Infinity };
+  /** Whether polls are on. */
+  isPolling = false;
+  isClosed = false;
   /** Why not by socket. */
   cause: Cause | null = null;
   /** Why the last poll failed, until one does not. */
@@ -90,59 +103,31 @@ export class Core {
     this.rest = new Backoff(500, 30_000, chance);
   }
 
-  get pingEveryMs(): number {
-    return this.hidden ? PING_EVERY_MS.hidden : PING_EVERY_MS.visible;
+  /** Whether what the hub refuses with this code may succeed later. */
+  readonly isRetryable = isRetryable;
+
+  /** Where it stands. */
+  get phase(): PhaseName {
+    const { step, isPolling } = this;
+    if (this.isClosed) return "closed";
+    if (this.isLive) return "live";
+    if (!isPolling && step.at === "rest" && step.until === Infinity) return "idle";
+    return PHASES[step.at][isPolling ? 1 : 0];
   }
 
-  /** Whether polls are on. */
-  get isPolling(): boolean {
-    const { name } = this.phase;
-    switch (name) {
-      case "polling":
-      case "inquiring":
-      case "probing":
-      case "proving":
-        return true;
-      case "idle":
-      case "waiting":
-      case "asking":
-      case "connecting":
-      case "joining":
-      case "live":
-      case "closed":
-        return false;
-      default:
-        return name satisfies never;
-    }
+  /** Whether updates come by the socket, and by nothing else. */
+  get isLive(): boolean {
+    return !this.isPolling && this.link()?.subscribed === true;
   }
 
-  /** The open socket, if there is one; with a number, only if it is that one. */
-  link(conn?: number): Link | null {
-    const { phase } = this;
-    switch (phase.name) {
-      case "joining":
-      case "live":
-      case "proving":
-        return conn === undefined || phase.link.conn === conn ? phase.link : null;
-      case "idle":
-      case "waiting":
-      case "asking":
-      case "connecting":
-      case "polling":
-      case "inquiring":
-      case "probing":
-      case "closed":
-        return null;
-      default:
-        return phase satisfies never;
-    }
+  /** The open socket, if there is one. */
+  link(): Link | null {
+    return this.step.at === "talk" ? this.step.link : null;
   }
 
   /** The number of the socket that is open or being opened. */
   get conn(): number | null {
-    const { phase } = this;
-    if (phase.name === "connecting" || phase.name === "probing") return phase.conn;
-    return this.link()?.conn ?? null;
+    return "conn" in this.step ? this.step.conn : null;
   }
 
   push(command: Command): void {
@@ -153,71 +138,95 @@ export class Core {
     if (update) this.out.push({ type: "emit", update });
   }
 
-  /** Opens a socket; gives its number. */
-  open(): number {
-    this.#lastConn += 1;
-    this.push({ type: "open_socket", conn: this.#lastConn });
-    return this.#lastConn;
+  /** Why something failed that only says so in words. */
+  failure(message: string): Cause {
+    return { kind: this.offline ? "offline" : "failed", message };
   }
 
-  /** Closes the socket, if there is one. */
-  dropSocket(): void {
+  /** Opens a socket. */
+  open(now: number): void {
+    this.#lastConn += 1;
+    this.step = { at: "open", conn: this.#lastConn, until: now + OPEN_WITHIN_MS };
+    this.push({ type: "open_socket", conn: this.#lastConn });
+  }
+
+  /** Closes the socket, if there is one, and leaves it at that until a time. */
+  pause(until: number): void {
     const { conn } = this;
+    this.step = { at: "rest", until };
     if (conn === null) return;
     this.push({ type: "close_socket", conn });
     this.pipelines.disconnected();
   }
 
+  /** This socket is lost, or cannot be had: tries again, or polls. */
+  lost(now: number, conn: number, cause: Cause): void {
+    if (this.conn !== conn) return;
+    const { reopen, guide } = this;
+    this.cause = cause;
+    if (this.isPolling) return this.poll(now, now + this.probe.fail());
+    const wasOpen = this.link() !== null;
+    const wait = reopen.fail();
+    // It waits so long that one failure after it is enough.
+    if (wasOpen) reopen.fail();
+    // Waiting for a second silence, or asking a proxy twice, is time without data; another failure may be a restart.
+    const enough = cause.kind === "refused" || cause.kind === "silence" || reopen.failures >= FAILURES;
+    if (enough && guide.choice === "auto") {
+      reopen.reset();
+      this.poll(now, now + this.probe.fail());
+    } else {
+      // Who had a socket lost it together with everybody else who had one, if it was the hub that went.
+      this.pause(now + (wasOpen ? reopen.spread(guide.putOff(wait), LOST_SPREAD_MS) : wait));
+    }
+  }
+
+  /** Ends the subscription to one pipeline; after the last one there is nothing left to do. */
+  end(pipeline: PipelineId, code: Code): void {
+    this.emit(this.pipelines.end(pipeline, code));
+    this.stopPoll(pipeline);
+    if (this.isFixed && this.pipelines.isEmpty) this.close({ kind: "rejected", code, message: "every subscription has ended" });
+  }
+
   /** Polls everything, and tries the socket again at a time, or never. */
-  poll(now: number, probeAt: number | null): void {
-    this.phase = { name: "polling", probeAt };
+  poll(now: number, probeAt: number): void {
+    this.pause(probeAt);
+    this.isPolling = true;
     for (const id of this.pipelines.ids) this.polls.add(id, now);
   }
 
+  stopPoll(pipeline: PipelineId): void {
+    if (!this.isPolling) return;
+    this.polls.remove(pipeline);
+    this.push({ type: "stop_polls", pipelines: [pipeline] });
+  }
+
   stopPolls(): void {
-    this.push({ type: "stop_polls" });
-    this.polls.clear();
+    if (!this.isPolling) return;
+    this.isPolling = false;
+    this.push({ type: "stop_polls", pipelines: this.polls.clear() });
     this.pollCause = null;
   }
 
   /** Ends everything. */
   close(cause: Cause): void {
-    if (this.phase.name === "closed") return;
-    this.dropSocket();
-    if (this.isPolling) this.stopPolls();
-    this.phase = { name: "closed" };
+    this.pause(Infinity);
+    this.stopPolls();
+    this.isClosed = true;
     this.cause = cause;
   }
 
   get #state(): ConnectionState {
-    const { name } = this.phase;
-    switch (name) {
-      case "idle":
-      case "asking":
-      case "connecting":
-      case "joining":
-        return "connecting";
-      case "waiting":
-        return this.cause === null ? "connecting" : "waiting";
-      case "live":
-        return "websocket";
-      case "polling":
-      case "inquiring":
-      case "probing":
-      case "proving":
-        if (this.polls.healthy === null) return this.pipelines.isEmpty ? "polling" : "connecting";
-        return this.polls.healthy ? "polling" : "waiting";
-      case "closed":
-        return "closed";
-      default:
-        return name satisfies never;
-    }
+    if (this.isClosed) return "closed";
+    if (this.isLive) return "websocket";
+    const { healthy } = this.polls;
+    if (this.isPolling && (healthy !== null || this.pipelines.isEmpty)) return healthy === false ? "waiting" : "polling";
+    return !this.isPolling && this.step.at === "rest" && this.cause ? "waiting" : "connecting";
   }
 
   /** Tells by what updates come, if that changed. */
   tell(): void {
     const state = this.#state;
-    const cause = (this.isPolling ? this.pollCause : null) ?? this.cause;
+    const cause = this.pollCause ?? this.cause;
     if (state === this.told.state && isSameCause(cause, this.told.cause)) return;
     this.told = { state, cause };
     this.emit({ kind: "connection", status: this.told });

@@ -9,7 +9,7 @@ export const ASK_WITHIN_MS = 3_000;
 /** The least time between two questions, also when they failed. */
 export const ASK_EVERY_MS = 30_000;
 /** The longest a hub can put a client off. */
-export const LONGEST_ASKED_MS = 300_000;
+const LONGEST_ASKED_MS = 300_000;
 
 /** CRC-32 (IEEE) of a text in UTF-8. */
 function crc32(text: string): number {
@@ -31,7 +31,8 @@ export class Guide {
   readonly #chosen: TransportChoice;
   readonly #part: number;
   #advice: Advice | null = null;
-  #askedAt: number | null = null;
+  /** When the hub may be asked again. */
+  nextAt = -Infinity;
   #lastAsk = 0;
 
   constructor(chosen: TransportChoice, part: number) {
@@ -42,18 +43,12 @@ export class Guide {
   /** Whether the hub is to be asked before a socket is opened. */
   isDue(now: number): boolean {
     // Who only polls has no socket to be advised about.
-    const next = this.nextAt;
-    return this.#chosen !== "polling" && (next === null || next <= now);
-  }
-
-  /** When the hub may be asked again, if it ever was. */
-  get nextAt(): number | null {
-    return this.#askedAt === null ? null : this.#askedAt + ASK_EVERY_MS;
+    return this.#chosen !== "polling" && this.nextAt <= now;
   }
 
   /** The hub is asked now; gives the number of the question. */
   ask(now: number): number {
-    this.#askedAt = now;
+    this.nextAt = now + ASK_EVERY_MS;
     this.#lastAsk += 1;
     return this.#lastAsk;
   }
@@ -69,8 +64,8 @@ export class Guide {
     return this.#part >= this.#advice.rolloutPercentage ? "polling" : this.#advice.transport;
   }
 
-  /** How long a client that lost its socket shall wait at least. */
-  get retryAfterMs(): number {
-    return Math.min(this.#advice?.retryAfterMs ?? 0, LONGEST_ASKED_MS);
+  /** How long to stay away after a socket was lost: as long as was asked for now, or is asked for always, within reason. */
+  putOff(askedMs: number): number {
+    return Math.min(Math.max(askedMs, this.#advice?.retryAfterMs ?? 0), LONGEST_ASKED_MS);
   }
 }

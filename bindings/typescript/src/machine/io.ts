@@ -5,6 +5,7 @@ import type {
 } from "../generated/index.js";
 import type { Message, SequenceEvent } from "../messages.js";
 import type { Anomaly } from "../reducer.js";
+import type { SocketRules } from "./talk.js";
 
 /**
  * By what a client may be connected.
@@ -102,7 +103,8 @@ export type Input =
   | { readonly type: "online" }
   | { readonly type: "advised"; readonly ask: number; readonly advice: Advice }
   | { readonly type: "not_advised"; readonly ask: number }
-  | { readonly type: "socket_opened"; readonly conn: number }
+  /** With the rules for what comes of it, which are loaded together with what opens sockets. */
+  | { readonly type: "socket_opened"; readonly conn: number; readonly rules: SocketRules }
   /** The code is the hub's, or null where it was no hub that said no. */
   | { readonly type: "socket_refused"; readonly conn: number; readonly code: Code | null; readonly message: string }
   | { readonly type: "socket_lost"; readonly conn: number; readonly message: string }
@@ -141,6 +143,12 @@ export type Input =
       readonly retryAfterMs: number | null;
     };
 
+/** An input of one type. */
+export type InputOf<T extends Input["type"]> = Extract<Input, { readonly type: T }>;
+
+/** A command of one type. */
+export type CommandOf<T extends Command["type"]> = Extract<Command, { readonly type: T }>;
+
 /** What is to be done, in order. */
 export type Command =
   | { readonly type: "ask_advice"; readonly ask: number }
@@ -157,6 +165,5 @@ export type Command =
       readonly cursor: Cursor | null;
       readonly waitSeconds: number;
     }
-  | { readonly type: "stop_poll"; readonly pipeline: PipelineId }
-  | { readonly type: "stop_polls" }
+  | { readonly type: "stop_polls"; readonly pipelines: readonly PipelineId[] }
   | { readonly type: "emit"; readonly update: Update };

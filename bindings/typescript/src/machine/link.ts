@@ -4,8 +4,6 @@
 // that an answer's question is never in doubt.
 import type { Cursor, PipelineId } from "../generated/index.js";
 
-/** How often a quiet socket is tried, by whether somebody may be looking. */
-export const PING_EVERY_MS = { visible: 5_000, hidden: 15_000 } as const;
 /** How long a socket with an open question may be silent. */
 export const SILENCE_MS = 3_000;
 /** How long a question may stay open, whatever else is heard. */
@@ -26,7 +24,6 @@ export type Next =
 
 /** An open socket. */
 export class Link {
-  readonly conn: number;
   /** Whether the hub has acknowledged the subscription on this socket. */
   subscribed = false;
   /** Whether the hub has answered a ping on this socket. */
@@ -42,8 +39,7 @@ export class Link {
   #resyncAt: number;
 
   /** A socket that was just opened: everything is to be subscribed to. */
-  constructor(conn: number, now: number) {
-    this.conn = conn;
+  constructor(now: number) {
     this.#heard = now;
     this.#nextPing = now;
     this.#resyncAt = now;
@@ -71,16 +67,26 @@ export class Link {
     this.#resyncAt = Math.max(this.#resyncAt, at);
   }
 
-  /** One of these was refused: each is asked for by itself. */
-  askSingly(pipelines: Iterable<PipelineId>): void {
+  /** Something of what was asked for was refused: each is asked for by itself, and so is what is not named. */
+  askSingly(pipelines: Iterable<PipelineId>, all: boolean): void {
     this.#singly = true;
+    this.#all = all;
     for (const pipeline of pipelines) this.#resync.add(pipeline);
+  }
+
+  /** Whether each is asked for by itself. */
+  get isSingly(): boolean {
+    return this.#singly;
+  }
+
+  /** Whether nothing is to be asked for, or being asked. */
+  get isAnswered(): boolean {
+    return !this.#all && this.#resync.size === 0 && !this.#open;
   }
 
   /** There is nothing to subscribe to. */
   skipSubscription(): void {
     this.#all = false;
-    this.subscribed = true;
   }
 
   /** What to ask now: nothing while a question is open. Subscriptions come before pings. */
@@ -98,7 +104,7 @@ export class Link {
   ask(question: Question, now: number): void {
     if (question.kind === "subscribe") {
       this.#all = false;
-      this.#resync = new Set(question.all ? [] : [...this.#resync].filter((id) => !question.asked.has(id)));
+      this.#resync = new Set(question.all && !this.#singly ? [] : [...this.#resync].filter((id) => !question.asked.has(id)));
     }
     this.#open = { question, asked: now };
   }

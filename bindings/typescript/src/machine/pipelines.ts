@@ -83,6 +83,11 @@ export class Pipelines {
     for (const data of states) this.receive({ event: "pipeline:status", data });
   }
 
+  /** Those that were asked for by name. */
+  get named(): PipelineId[] {
+    return this.ids.filter((id) => this.#tracked.get(id)?.named);
+  }
+
   get ids(): PipelineId[] {
     return [...this.#tracked.keys()];
   }
@@ -102,17 +107,21 @@ export class Pipelines {
     return !tracked || tracked.snapshotWanted ? null : tracked.session.cursor;
   }
 
-  /** The request that subscribes to some pipelines, or to all and the scope, from where they stand; what it asks for. */
-  subscribeTo(some: Iterable<PipelineId> | null): { asked: Asked; request: SubscribeRequest } {
+  /**
+   * The request that subscribes to some pipelines, or to all and the scope, from where they stand; what it asks for. With
+   * `singly` those that are named are left out of all: they are asked for by themselves.
+   */
+  subscribeTo(some: Iterable<PipelineId> | null, singly: boolean): { asked: Asked; request: SubscribeRequest } {
     const all = some === null;
-    const ids = some ?? this.ids;
+    const { named } = this;
+    const ids = some ?? (singly ? this.ids.filter((id) => !named.includes(id)) : this.ids);
     const asked = new Map([...ids].filter((id) => this.has(id)).map((id) => [id, this.cursor(id)] as const));
     const cursors = new Map<PipelineId, Cursor>();
     for (const [id, cursor] of asked) if (cursor) cursors.set(id, cursor);
     const request: SubscribeRequest = {
       ...(all && this.scope),
       // What is only in the scope is not named, so that the hub need not hold it when it is gone.
-      pipeline_ids: [...asked.keys()].filter((id) => !all || this.#tracked.get(id)?.named),
+      pipeline_ids: [...asked.keys()].filter((id) => !all || named.includes(id)),
       client_info: { user_agent: this.#userAgent, protocol: PROTOCOL_VERSION },
     };
     if (cursors.size > 0) request.cursors = Object.fromEntries(cursors);

@@ -2,9 +2,9 @@
 //
 // What may come in: answers to polls, also to such as were given up. What it never does: believe an answer that is not
 // waited for.
-import type { Code, PipelineId } from "../generated/index.js";
+import type { PipelineId } from "../generated/index.js";
 import type { Core } from "./core.js";
-import type { Cause, Input } from "./io.js";
+import type { InputOf } from "./io.js";
 
 /** How long polls rest while nobody can be looking; they are due at once when somebody is. */
 const HIDDEN_MS = 15_000;
@@ -23,17 +23,21 @@ export function startPolls(core: Core, now: number): void {
 const isExpected = (core: Core, pipeline: string, poll: number): boolean => core.isPolling && core.polls.expects(pipeline, poll);
 
 /** A poll was answered. */
-export function onPolled(core: Core, now: number, answer: Extract<Input, { type: "poll_answered" }>): void {
+export function onPolled(core: Core, now: number, answer: InputOf<"poll_answered">): void {
   const { poll, pipeline, messages, bad, unknown } = answer;
   if (!isExpected(core, pipeline, poll)) return;
   // A poll asks for what comes after the cursor: it is a resync by itself.
   core.pipelines.answered(pipeline);
-  if (unknown) core.emit(core.pipelines.unknown(pipeline, core.polls.askedFrom(pipeline)));
+  const before = core.polls.askedFrom(pipeline);
+  if (unknown) core.emit(core.pipelines.unknown(pipeline, before));
   for (const message of messages) core.emit(core.pipelines.receive(message).update);
   core.pipelines.answered(pipeline);
   if (bad) core.pipelines.wantSnapshot(pipeline);
-  core.polls.answered(pipeline, messages.length > 0 && !bad, pauseAfter(core, pipeline), now);
-  if (!core.pipelines.has(pipeline)) stopPoll(core, pipeline);
+  // What brings nothing new is no news, however much it is: a cache may answer the same again and again.
+  const after = core.pipelines.cursor(pipeline);
+  const isNews = after?.epoch !== before?.epoch || after?.seq !== before?.seq;
+  core.polls.answered(pipeline, isNews && !bad, pauseAfter(core, pipeline), now);
+  if (!core.pipelines.has(pipeline)) core.stopPoll(pipeline);
   core.pollCause = null;
 }
 
@@ -49,7 +53,7 @@ function pauseAfter(core: Core, pipeline: PipelineId): number {
 }
 
 /** A poll failed. */
-export function onPollFailed(core: Core, now: number, failure: Extract<Input, { type: "poll_failed" }>): void {
+export function onPollFailed(core: Core, now: number, failure: InputOf<"poll_failed">): void {
   const { poll, pipeline, code, message, retryAfterMs } = failure;
   if (!isExpected(core, pipeline, poll)) return;
   const askedFrom = core.polls.askedFrom(pipeline);
@@ -61,32 +65,23 @@ export function onPollFailed(core: Core, now: number, failure: Extract<Input, { 
       core.close({ kind: "rejected", code, message });
       return;
     case "forbidden":
-      endPipeline(core, pipeline, code);
+      core.end(pipeline, code);
       return;
     case "invalid_cursor":
       core.pipelines.wantSnapshot(pipeline);
       return;
     case "unknown_pipeline":
       core.emit(core.pipelines.unknown(pipeline, askedFrom));
-      if (!core.pipelines.has(pipeline)) stopPoll(core, pipeline);
+      if (!core.pipelines.has(pipeline)) core.stopPoll(pipeline);
       return;
     default: {
-      const kind = core.offline ? "offline" : "failed";
-      const cause: Cause = code === null ? { kind, message } : { kind: "rejected", code, message };
-      core.pollCause = cause;
+      core.pollCause = code === null ? core.failure(message) : { kind: "rejected", code, message };
     }
   }
 }
 
-/** Ends the subscription to one pipeline; after the last one there is nothing left to do. */
-export function endPipeline(core: Core, pipeline: string, code: Code): void {
-  core.emit(core.pipelines.end(pipeline, code));
-  stopPoll(core, pipeline);
-  if (core.isFixed && core.pipelines.isEmpty) core.close({ kind: "rejected", code, message: "every subscription has ended" });
-}
-
 /** Follows these too. */
-export function follow(core: Core, now: number, pipelines: readonly PipelineId[]): void {
+export function follow(core: Core, now: number, { pipelines }: InputOf<"follow">): void {
   core.isFixed = false;
   for (const id of pipelines) {
     if (!core.pipelines.add(id, true)) continue;
@@ -97,31 +92,21 @@ export function follow(core: Core, now: number, pipelines: readonly PipelineId[]
 }
 
 /** Follows these no more. */
-export function unfollow(core: Core, pipelines: readonly PipelineId[]): void {
+export function unfollow(core: Core, _: number, { pipelines }: InputOf<"unfollow">): void {
   const gone = pipelines.filter((id) => core.pipelines.remove(id));
-  const link = core.link();
-  if (link && gone.length > 0) core.push({ type: "unsubscribe", conn: link.conn, pipelines: gone });
+  if (core.step.at === "talk" && gone.length > 0) core.push({ type: "unsubscribe", conn: core.step.conn, pipelines: gone });
   for (const id of gone) {
-    stopPoll(core, id);
+    core.stopPoll(id);
     core.emit({ kind: "removed", pipeline: id });
   }
 }
 
-function stopPoll(core: Core, pipeline: PipelineId): void {
-  if (!core.isPolling) return;
-  core.polls.remove(pipeline);
-  core.push({ type: "stop_poll", pipeline });
-}
-
 /** The hub told its pipelines, or null where it could not be asked. */
-export function onListed(core: Core, now: number, { list, pipelines, message }: Extract<Input, { type: "listed" }>): void {
-  if (!core.isPolling || !core.polls.listed(list, pipelines !== null, core.rest, now)) return;
-  if (!pipelines) {
-    core.pollCause = { kind: core.offline ? "offline" : "failed", message };
-    return;
-  }
-  for (const { pipeline_id: id, pipeline_type: type } of pipelines) {
+export function onListed(core: Core, now: number, { list, pipelines, message }: InputOf<"listed">): void {
+  if (!core.isPolling || !core.polls.expectsList(list)) return;
+  for (const { pipeline_id: id, pipeline_type: type } of pipelines ?? []) {
     if (core.pipelines.covers(type)) core.pipelines.add(id, false);
     if (core.pipelines.has(id)) core.polls.add(id, now);
   }
+  if (core.polls.listed(pipelines !== null, core.rest, now)) core.pollCause = pipelines ? null : core.failure(message);
 }

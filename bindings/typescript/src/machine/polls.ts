@@ -45,7 +45,8 @@ export class Polls {
   readonly #slots = new Map<PipelineId, Slot>();
   readonly #mayHold: boolean;
   #last = 0;
-  #listAt: number | null = 0;
+  /** When to ask, or never while an answer is waited for. */
+  #listAt = 0;
   #listFailures = 0;
   #list = 0;
 
@@ -56,21 +57,25 @@ export class Polls {
 
   /** Gives the number of the question which pipelines there are, when it is due. */
   startList(now: number): number | null {
-    if (this.#listAt === null || this.#listAt > now) return null;
-    this.#listAt = null;
+    if (this.#listAt > now) return null;
+    this.#listAt = Infinity;
     this.#last += 1;
     this.#list = this.#last;
     return this.#last;
   }
 
-  /** It was answered, or could not be; gives whether it was waited for. */
-  listed(list: number, isGood: boolean, backoff: Backoff, now: number): boolean {
-    if (this.#listAt !== null || list !== this.#list) return false;
+  /** Whether the answer to this question is still waited for. */
+  expectsList(list: number): boolean {
+    return this.#listAt === Infinity && list === this.#list;
+  }
+
+  /** It was answered, or could not be; gives whether there is nothing else to tell by whether polls work. */
+  listed(isGood: boolean, backoff: Backoff, now: number): boolean {
+    const isAlone = this.#slots.size === 0;
     this.#listFailures = isGood ? 0 : this.#listFailures + 1;
-    this.#listAt = now + (isGood ? LIST_MS[this.#slots.size > 0 ? "some" : "none"] : backoff.after(this.#listFailures));
-    // Without pipelines there is nothing else to tell by.
-    if (this.#slots.size === 0) this.healthy = isGood;
-    return true;
+    this.#listAt = now + (isGood ? LIST_MS[isAlone ? "none" : "some"] : backoff.after(this.#listFailures));
+    if (isAlone) this.healthy = isGood;
+    return isAlone;
   }
 
   /** Polls this too, from now on. */
@@ -83,11 +88,13 @@ export class Polls {
     this.#slots.delete(pipeline);
   }
 
-  /** Polls nothing more. */
-  clear(): void {
+  /** Polls nothing more; gives what it polled. */
+  clear(): PipelineId[] {
+    const pipelines = [...this.#slots.keys()];
     this.#slots.clear();
     this.healthy = null;
     this.#listAt = 0;
+    return pipelines;
   }
 
   get #underWay(): number {
@@ -119,11 +126,9 @@ export class Polls {
   }
 
   /** When the next poll is due, if one could be started. */
-  deadline(isListing: boolean): number | null {
-    let first = isListing ? this.#listAt : null;
-    if (this.#underWay >= MAX_POLLS) return first;
-    for (const slot of this.#slots.values()) if (slot.poll === null && (first === null || slot.at < first)) first = slot.at;
-    return first;
+  deadline(isListing: boolean): number {
+    const slots = this.#underWay < MAX_POLLS ? [...this.#slots.values()].filter((slot) => slot.poll === null) : [];
+    return Math.min(isListing ? this.#listAt : Infinity, ...slots.map((slot) => slot.at));
   }
 
   /** Whether an answer is still waited for. */
@@ -161,6 +166,6 @@ export class Polls {
   /** Those that rest are due now: there may be a network again, or somebody who looks. */
   hurry(now: number): void {
     for (const slot of this.#slots.values()) if (slot.poll === null) slot.at = Math.min(slot.at, now);
-    if (this.#listAt !== null) this.#listAt = Math.min(this.#listAt, now);
+    if (this.#listAt < Infinity) this.#listAt = Math.min(this.#listAt, now);
   }
 }

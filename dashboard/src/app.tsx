@@ -1,0 +1,121 @@
+// The page: which pipeline is shown, the frame around it, the dialogs, and the keys.
+//
+// What may come in: any number of pipelines, coming and going. What it never does: change what was chosen because another
+// pipeline does something.
+import type { PipelineStatus } from "@ragpulse/client";
+import { useConnection, usePipelineIds, usePipelines, usePipelineStore } from "@ragpulse/react";
+import { type ReactElement, useEffect, useMemo, useState } from "react";
+import { show, useAddress, useKeys } from "./hooks.js";
+import { FILTERS } from "./lib/address.js";
+import { keep, recall } from "./lib/memory.js";
+import { busiest, orderPipelines, progressOf } from "./lib/pipelines.js";
+import { count, percent } from "./lib/format.js";
+import { useTheme } from "./parts/theme-button.js";
+import { Announcer } from "./parts/announcer.js";
+import { Detail } from "./parts/detail.js";
+import { Empty } from "./parts/empty.js";
+import { Help } from "./parts/help.js";
+import { Icons } from "./parts/icons.js";
+import { Sidebar } from "./parts/sidebar.js";
+import { Token } from "./parts/token.js";
+import { TopBar } from "./parts/top-bar.js";
+
+/** All pipelines that are followed, by id; those whose state has not come yet too. */
+function useStates(): ReadonlyMap<string, PipelineStatus | null> {
+  const ids = usePipelineIds();
+  const states = usePipelines();
+  return useMemo(() => {
+    const byId = new Map<string, PipelineStatus | null>(ids.map((id) => [id, null]));
+    for (const state of states) byId.set(state.pipeline_id, state);
+    return byId;
+  }, [ids, states]);
+}
+
+/** The pipeline to show: the one in the address, else the busiest once all are known, and that one from then on. */
+function useShown(states: ReadonlyMap<string, PipelineStatus | null>): string | null {
+  const { pipeline } = useAddress();
+  const isKnown = states.size > 0 && [...states.values()].every(Boolean);
+  const first = useMemo(() => busiest(states), [states]);
+  const shown = pipeline !== null && states.has(pipeline) ? pipeline : first;
+  useEffect(() => {
+    if (pipeline === null && isKnown && shown !== null) show({ pipeline: shown }, "replace");
+  }, [pipeline, isKnown, shown]);
+  return shown;
+}
+
+/** Whether single keys do something; remembered. */
+function useSingleKeys(): [boolean, (on: boolean) => void] {
+  const [isOn, setOn] = useState(() => recall("keys") !== "off");
+  return [isOn, (on) => {
+    keep("keys", on ? null : "off");
+    setOn(on);
+  }];
+}
+
+/** The whole page. */
+export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (token: string | null) => void }): ReactElement {
+  const connection = useConnection();
+  const store = usePipelineStore();
+  const states = useStates();
+  const shown = useShown(states);
+  const state = shown === null ? null : (states.get(shown) ?? null);
+  const [dialog, setDialog] = useState<"help" | "token" | null>(null);
+  // Asked for once by itself, when there is nothing to be seen without one.
+  const [isPutOff, setPutOff] = useState(false);
+  const [singleKeys, setSingleKeys] = useSingleKeys();
+  const theme = useTheme();
+  const needsToken = isRefused || (connection.cause?.kind === "rejected" && connection.cause.code === "unauthorized");
+  const order = useMemo(() => orderPipelines(states), [states]);
+
+  useEffect(() => {
+    const { total, part } = progressOf(state?.counts ?? { queued: 0, processing: 0, completed: 0, failed: 0, skipped: 0, cancelled: 0 });
+    const failed = state?.counts.failed ? ` · ${count(state.counts.failed)} failed` : "";
+    document.title = shown && state ? `${total ? `${percent(part)}${failed} · ` : ""}${shown} · RagPulse` : "RagPulse";
+  }, [shown, state]);
+
+  useKeys((event, isTyping) => {
+    if (isTyping || !singleKeys) return;
+    const step = event.key === "[" ? -1 : event.key === "]" ? 1 : 0;
+    const filter = FILTERS[Number(event.key) - 1];
+    if (event.key === "/") document.querySelector<HTMLElement>("#files input[type=search]")?.focus();
+    else if (event.key === "?") setDialog("help");
+    else if (event.key === "t") theme.next();
+    else if (event.key === "r") store.retry();
+    else if (step !== 0 && shown !== null && order.length > 1) {
+      show({ pipeline: order[(order.indexOf(shown) + step + order.length) % order.length] ?? null, file: null });
+    } else if (filter) show({ filter });
+    else return;
+    event.preventDefault();
+  });
+
+  return (
+    <>
+      <Icons />
+      <a className="skip-link" href="#files" onClick={(event) => {
+        event.preventDefault();
+        (document.getElementById("files") ?? document.getElementById("main"))?.focus();
+      }}>Skip to the files</a>
+      <TopBar theme={theme} onHelp={() => setDialog("help")} onToken={() => setDialog("token")} needsToken={needsToken} />
+      <Announcer shown={shown} state={state} />
+      <div className={states.size < 2 ? "frame single" : "frame"}>
+        {states.size > 1 && <Sidebar order={order} states={states} shown={shown} />}
+        <main className="main" id="main" tabIndex={-1}>
+          {state ? <Detail key={state.pipeline_id} state={state} /> : (
+            <Empty shown={shown} needsToken={needsToken} onToken={() => setDialog("token")} />
+          )}
+        </main>
+      </div>
+      {dialog === "help" && <Help singleKeys={singleKeys} onSingleKeys={setSingleKeys} onClose={() => setDialog(null)} />}
+      {(dialog === "token" || (needsToken && dialog === null && !state && !isPutOff)) && (
+        <Token isRefused={needsToken} onToken={(token) => {
+          setDialog(null);
+          setPutOff(false);
+          onToken(token);
+        }} onClose={() => {
+          setDialog(null);
+          setPutOff(true);
+        }} />
+      )}
+    </>
+  );
+}
