@@ -46,7 +46,7 @@ export function PipelineCard({ id }: { readonly id: PipelineId }) {
       </article>
     );
   }
-  const { pipeline_type, watch_location, liveness, status, offline_reason } = pipeline;
+  const { pipeline_type, watch_location, status, offline_reason } = pipeline;
   const isWord = !["online", "offline"].includes(status);
   return (
     <article className="card" aria-labelledby={heading} data-pipeline={id} data-seq={pipeline.seq}>
