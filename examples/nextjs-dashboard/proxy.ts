@@ -1,5 +1,5 @@
-// What a browser may do on these pages: a content security policy with every answer, made when the server runs because it
-// names the hub.
+// What a browser may do on these pages: a content security policy with every answer, made when the server runs because
+// it names the hub.
 import { type NextRequest, NextResponse } from "next/server";
 
 import { browserSettings } from "@/lib/settings";

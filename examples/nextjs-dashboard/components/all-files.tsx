@@ -16,7 +16,11 @@ export function AllFiles({ id }: { readonly id: PipelineId }) {
           <FileList pipeline={id} selected={file?.id ?? null} onSelect={select} />
           <div className="history">
             <h3>{file ? file.name : "History"}</h3>
-            {file ? <FileTimeline pipeline={id} file={file.id} /> : <p className="none">Choose a file to see what happened to it.</p>}
+            {file ? (
+              <FileTimeline pipeline={id} file={file.id} />
+            ) : (
+              <p className="none">Choose a file to see what happened to it.</p>
+            )}
           </div>
         </div>
       ) : null}

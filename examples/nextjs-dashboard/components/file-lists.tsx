@@ -27,7 +27,8 @@ function List({ title, kind, files, total, none, row }: ListProps) {
       <h3 id={heading}>
         {title} <span className="count">{count(total)}</span>
       </h3>
-      {files.length > 0 ? <ul>{files.map((file) => <li key={file.id}>{row(file)}</li>)}</ul> : <p className="none">{none}</p>}
+      {files.length === 0 ? <p className="none">{none}</p> : null}
+      <ul>{files.map((file) => <li key={file.id}>{row(file)}</li>)}</ul>
       {hidden > 0 ? <p className="more">and {count(hidden)} more</p> : null}
     </div>
   );
@@ -61,7 +62,10 @@ const Processing = memo(function Processing({ file }: { readonly file: FileStatu
 
 const Completed = memo(function Completed({ file }: { readonly file: FileStatus }) {
   const { chunks_created: chunks, processing_duration: seconds } = file.results ?? {};
-  const facts = [chunks !== undefined && `${count(chunks)} ${chunks === 1 ? "chunk" : "chunks"}`, seconds !== undefined && duration(seconds)];
+  const facts = [
+    chunks !== undefined && `${count(chunks)} ${chunks === 1 ? "chunk" : "chunks"}`,
+    seconds !== undefined && duration(seconds),
+  ];
   return (
     <>
       <div className="line">

@@ -11,7 +11,7 @@ import { count, words } from "./format";
 import { NextCheck } from "./next-check";
 
 /** The states a file may be in, ends first. */
-const STATES = ["completed", "skipped", "cancelled", "failed", "processing", "queued"] as const satisfies readonly (keyof Counts)[];
+const STATES: readonly (keyof Counts)[] = ["completed", "skipped", "cancelled", "failed", "processing", "queued"];
 
 function Overall({ counts }: { readonly counts: Counts }) {
   const all = STATES.reduce((sum, state) => sum + counts[state], 0);
@@ -19,7 +19,8 @@ function Overall({ counts }: { readonly counts: Counts }) {
   return (
     <div className="overall">
       <p>
-        <strong>{count(ended)}</strong> of {count(all)} files {all > 0 && <span className="faint">· {Math.floor((ended / all) * 100)} %</span>}
+        <strong>{count(ended)}</strong> of {count(all)} files{" "}
+        {all > 0 && <span className="faint">· {Math.floor((ended / all) * 100)} %</span>}
       </p>
       <CountsBar counts={counts} aria-hidden="true" />
       <ul className="legend">
@@ -45,7 +46,7 @@ export function PipelineCard({ id }: { readonly id: PipelineId }) {
       </article>
     );
   }
-  const { pipeline_type, watch_location, liveness, status, offline_reason } = pipeline;
+  const { pipeline_type, watch_location, status, offline_reason } = pipeline;
   const isWord = !["online", "offline"].includes(status);
   return (
     <article className="card" aria-labelledby={heading} data-pipeline={id} data-seq={pipeline.seq}>
@@ -57,7 +58,7 @@ export function PipelineCard({ id }: { readonly id: PipelineId }) {
           <p className="faint">
             {words(pipeline_type)}
             {watch_location ? <code>{watch_location}</code> : null}
-            {liveness === "offline" && offline_reason ? <span>Stopped: {words(offline_reason).toLowerCase()}</span> : null}
+            {offline_reason ? <span>Stopped: {words(offline_reason).toLowerCase()}</span> : null}
           </p>
         </div>
         <NextCheck pipeline={pipeline} />

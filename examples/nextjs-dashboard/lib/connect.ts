@@ -1,7 +1,7 @@
-// How a browser follows the hub: updates by socket straight from the hub, and everything else by this application's server.
+// How a browser follows the hub: updates by socket straight from the hub, and everything else by this application.
 //
-// What may come in: the settings that the server put into the page. What it never does: ask the hub by HTTP itself, so that
-// nothing but sockets must reach the hub, and no CORS is needed for the fallback.
+// What may come in: the settings that the server put into the page. What it never does: ask the hub by HTTP itself, so
+// that nothing but sockets must reach the hub, and no CORS is needed for the fallback.
 import type { ConnectOptions } from "@ragpulse/client";
 
 import type { BrowserSettings } from "./settings";

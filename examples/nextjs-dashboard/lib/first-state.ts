@@ -8,7 +8,7 @@ import { fetchInitialState, type PipelineStatus } from "@ragpulse/client";
 import { reason } from "./forward";
 import { type BrowserSettings, hubSettings } from "./settings";
 
-/** How long the page may wait for its state, in milliseconds. Without one it is drawn empty, and fills when the browser connects. */
+/** How long the page may wait for its state, in milliseconds. Otherwise it is drawn empty, and fills later. */
 const WITHIN_MS = 1_500;
 
 /** The states as they stand, or none where the hub is away. The browser goes on from their cursors. */

@@ -1,8 +1,8 @@
 // Passes a browser's question on to the hub, and the hub's answer back.
 //
 // What may come in: GET requests of anybody who may open this application. What it never does: pass on cookies or other
-// headers than those named here; hold a question to the hub longer than it is given, or longer than the browser waits; tell
-// a browser where the hub is.
+// headers than those named here; hold a question to the hub longer than it is given, or longer than the browser waits;
+// tell a browser where the hub is.
 import "server-only";
 
 import { problem } from "./problem";
@@ -55,10 +55,12 @@ export async function forward(request: Request, path: string): Promise<Response>
     // Nobody is there to read it.
     if (request.signal.aborted) return new Response(null, { status: 499 });
     if (late.aborted) {
-      return problem(504, "hub_late", "The hub is late", `The status hub gave no answer within ${withinMs / 1_000} s. Try again.`);
+      const detail = `The status hub gave no answer within ${withinMs / 1_000} s. Try again.`;
+      return problem(504, "hub_late", "The hub is late", detail);
     }
     console.error(`RagPulse cannot be reached at ${url}: ${reason(error)}. Is it running, and is RAGPULSE_URL right?`);
-    return problem(503, "hub_away", "The hub is away", "The status hub cannot be reached. It is tried again by itself.");
+    const detail = "The status hub cannot be reached. It is tried again by itself.";
+    return problem(503, "hub_away", "The hub is away", detail);
   }
 }
 

@@ -1,7 +1,7 @@
 // What this application is told by its environment, read when the server starts and not when it is built.
 //
-// What may come in: environment variables, as in .env.example. What it never does: show the token, or the address by which
-// the server reaches the hub, to a browser.
+// What may come in: environment variables, as in .env.example. What it never does: show the token, or the address by
+// which the server reaches the hub, to a browser.
 import "server-only";
 
 import type { TransportChoice } from "@ragpulse/client";

@@ -1,7 +1,7 @@
 // Compiles the packages of this repository where npm has copied them to, so that nothing need be built before.
 //
-// What may come in: dependencies that package.json takes from folders (`file:`). What it never does: touch a package that
-// came from a registry, which is compiled already. Who takes them from there can drop this script.
+// What may come in: dependencies that package.json takes from folders (`file:`). What it never does: touch a package
+// that came from a registry, which is compiled already. Who takes them from there can drop this script.
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";

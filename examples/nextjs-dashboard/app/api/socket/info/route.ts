@@ -1,5 +1,5 @@
-// `GET /api/socket/info`: how browsers shall follow the hub. Where they cannot reach it by socket they are told to poll, and
-// need not find out; otherwise they get the hub's own advice, its rollout percentage included.
+// `GET /api/socket/info`: how browsers shall follow the hub. Where they cannot reach it by socket they are told to
+// poll, and need not find out; otherwise they get the hub's own advice, its rollout percentage included.
 import { forward } from "@/lib/forward";
 import { browserSettings } from "@/lib/settings";
 

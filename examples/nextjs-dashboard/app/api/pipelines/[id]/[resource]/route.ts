@@ -1,5 +1,5 @@
-// `GET /api/pipelines/ID/events|files|history`: what a polling client and the lists beyond the snapshot need. Long polls are
-// held as long as the hub holds them. Reporting (POST) and forgetting (DELETE) a pipeline are not for browsers.
+// `GET /api/pipelines/ID/events|files|history`: what a polling client and the lists beyond the snapshot need. Long
+// polls are held as long as the hub holds them. Reporting (POST) and forgetting (DELETE) a pipeline are not for browsers.
 import { forward } from "@/lib/forward";
 import { problem } from "@/lib/problem";
 
