@@ -2,7 +2,9 @@
 import type { Activity } from "./Activity.js";
 
 /**
- * `client:status`: how a client fares. The first three fields are the reference's.
+ * `client:status`: how a client fares. The first three fields are the reference's. A client that polls, which has no
+ * socket, sends the same as ASCII JSON of at most 1,024 bytes in the header `RagPulse-Client-Status` of
+ * `GET /api/pipelines/{id}/events`; what cannot be read there is ignored. The hub counts times of 0 to a day.
  */
 export type ClientStatus = {
 /**
@@ -26,11 +28,12 @@ transport?: string,
  */
 latency_ms?: number,
 /**
- * Why it fell back to polling.
+ * Why it fell back to polling; named once for each fallback. Its first word is counted: `chosen`, `advised`, `failed`,
+ * `offline`, `refused`, `rejected`, `silence`, `hub_closing`, or else as other.
  */
 fallback_cause?: string,
 /**
- * For how long it polled, in milliseconds.
+ * For how long it polled, in milliseconds; told once, when the fallback is over.
  */
 fallback_dwell_ms?: number,
 /**

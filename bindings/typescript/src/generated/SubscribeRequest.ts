@@ -5,7 +5,7 @@ import type { PipelineId } from "./PipelineId.js";
 import type { PipelineType } from "./PipelineType.js";
 
 /**
- * `subscribe`: which pipelines, and from where. Name one, several, or all of a type.
+ * `subscribe`: which pipelines, and from where. Name one, several, all of a type, or all.
  */
 export type SubscribeRequest = {
 /**
@@ -20,6 +20,10 @@ pipeline_ids?: Array<PipelineId>,
  * All pipelines of a type, later ones too.
  */
 pipeline_type?: PipelineType,
+/**
+ * All pipelines that may be seen, later ones too. Only in `/`: a reference namespace is of one type.
+ */
+all?: boolean,
 /**
  * From where to resume, by pipeline id. Without one a snapshot comes first.
  */

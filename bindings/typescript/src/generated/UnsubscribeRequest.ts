@@ -16,9 +16,13 @@ pipeline_id?: PipelineId,
  */
 pipeline_ids?: Array<PipelineId>,
 /**
- * All pipelines of a type.
+ * All pipelines of a type, later ones too.
  */
 pipeline_type?: PipelineType,
+/**
+ * All pipelines there are, and those to come that `all` would bring. Held ids stay, and types for what comes.
+ */
+all?: boolean,
 /**
  * About the program that subscribes.
  */
