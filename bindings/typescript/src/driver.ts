@@ -203,7 +203,7 @@ function failed(question: Question, message: string): Input {
     case "ask_advice":
       return { type: "not_advised", ask: question.ask };
     case "list":
-      return { type: "listed", list: question.list, pipelines: null, message };
+      return { type: "listed", list: question.list, pipelines: null, code: null, message };
     case "poll":
       return { type: "poll_failed", poll: question.poll, pipeline: question.pipeline, code: null, message, retryAfterMs: null };
     default:

@@ -129,7 +129,7 @@ export class Http {
   async #list(list: number, under: AbortController): Promise<InputOf<"listed">> {
     const answer = await this.#get("/api/rag-status", REQUEST_WITHIN_MS, under);
     const pipelines = answer.failed === null ? listedIn(answer.body) : null;
-    return { type: "listed", list, pipelines, message: pipelines ? "" : this.#problemOf(answer).message };
+    return { type: "listed", list, pipelines, ...(pipelines ? { code: null, message: "" } : this.#problemOf(answer)) };
   }
 
   /** One page of what comes after a cursor. */

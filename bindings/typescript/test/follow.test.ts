@@ -102,14 +102,14 @@ describe("by scope", () => {
     expect(bench.all("list")).toHaveLength(2);
     bench.pass(1_100);
     expect(bench.all("list")).toHaveLength(3);
-    bench.give({ type: "listed", list: 2, pipelines: [{ pipeline_id: "late", pipeline_type: "t" }], message: "" });
+    bench.give({ type: "listed", list: 2, pipelines: [{ pipeline_id: "late", pipeline_type: "t" }], code: null, message: "" });
     expect(bench.machine.pipelines, "an answer that is not waited for").toEqual(["a"]);
   });
 
   test("while polling a failed list says so, rests for longer each time, and is followed by a good one", () => {
     const bench = new Bench({ pipelines: [], scope: { all: true }, transport: "polling" });
     bench.give({ type: "start" });
-    const fail = () => bench.give({ type: "listed", list: bench.last("list").list, pipelines: null, message: "no route" });
+    const fail = () => bench.give({ type: "listed", list: bench.last("list").list, pipelines: null, code: null, message: "no route" });
     fail();
     expect(bench.machine.status).toEqual({ state: "waiting", cause: { kind: "failed", message: "no route" } });
     const first = bench.machine.deadline! - bench.now;
@@ -119,6 +119,15 @@ describe("by scope", () => {
     bench.give({ type: "online" });
     bench.list();
     expect(bench.machine.status).toEqual({ state: "polling", cause: { kind: "chosen" } });
+  });
+
+  test("a list that the hub refuses for good ends it, and one that it refuses for now does not", () => {
+    for (const [code, state] of [["overloaded", "waiting"], ["unauthorized", "closed"]] as const) {
+      const bench = new Bench({ pipelines: [], scope: { all: true }, transport: "polling" });
+      bench.give({ type: "start" });
+      bench.give({ type: "listed", list: bench.last("list").list, pipelines: null, code, message: "no" });
+      expect(bench.machine.status).toEqual({ state, cause: { kind: "rejected", code, message: "no" } });
+    }
   });
 
   test("a polled pipeline of the scope that the hub has forgotten is polled no more", () => {

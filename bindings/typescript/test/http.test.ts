@@ -111,7 +111,7 @@ test("advice is read field by field; what a later hub says otherwise is as if it
 test("the list is what a hub lists, or why there is none", async () => {
   const list = () => http().ask({ type: "list", list: 5 }, new AbortController(), null);
   answer = json({ pipelines: [{ pipeline_id: "a", pipeline_type: "t", status: "online" }, { pipeline_id: 7 }, null] });
-  expect(await list()).toEqual({ type: "listed", list: 5, pipelines: [{ pipeline_id: "a", pipeline_type: "t", status: "online" }], message: "" });
+  expect(await list()).toEqual({ type: "listed", list: 5, pipelines: [{ pipeline_id: "a", pipeline_type: "t", status: "online" }], code: null, message: "" });
   answer = problem("unauthorized", 401);
   expect(await list()).toMatchObject({ pipelines: null, message: "why not" });
   answer = json({ pipelines: {} });

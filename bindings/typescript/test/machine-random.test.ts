@@ -128,7 +128,7 @@ class World {
         this.#listing = true;
         const pipelines = bad ? null : [...this.heads.keys()].map((pipeline_id) => ({ pipeline_id, pipeline_type: "t" }));
         // An answer or a failure always comes, as requests have a limit.
-        return void this.#queue.push({ at: this.now + this.random() * 2_000, input: { type: "listed", list: command.list, pipelines, message: "no" } });
+        return void this.#queue.push({ at: this.now + this.random() * 2_000, input: { type: "listed", list: command.list, pipelines, code: null, message: "no" } });
       }
       case "ping":
         this.#question();

@@ -156,7 +156,7 @@ class Setup {
       case "hurry": return { type: "hurry" };
       case "follow": return { type: "follow", pipelines: ["q"] };
       case "unfollow": return { type: "unfollow", pipelines: ["p"] };
-      case "listed": return { type: "listed", list: 1, pipelines: [{ pipeline_id: "q", pipeline_type: "t" }], message: "" };
+      case "listed": return { type: "listed", list: 1, pipelines: [{ pipeline_id: "q", pipeline_type: "t" }], code: null, message: "" };
       case "tickEarly": return { type: "tick" };
       case "tickDue": return { type: "tick" };
       case "stop": return { type: "stop" };

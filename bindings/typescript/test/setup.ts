@@ -114,7 +114,7 @@ export class Bench {
 
   list(...pipelines: [id: string, type: string][]): Command[] {
     const listed = pipelines.map(([pipeline_id, pipeline_type]) => ({ pipeline_id, pipeline_type }));
-    return this.give({ type: "listed", list: this.last("list").list, pipelines: listed, message: "" });
+    return this.give({ type: "listed", list: this.last("list").list, pipelines: listed, code: null, message: "" });
   }
 
   cursor(id: string): Cursor | null {

@@ -121,6 +121,7 @@ export type Input =
       readonly type: "listed";
       readonly list: number;
       readonly pipelines: readonly Listed[] | null;
+      readonly code: Code | null;
       readonly message: string;
     }
   | {

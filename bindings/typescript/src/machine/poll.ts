@@ -2,9 +2,9 @@
 //
 // What may come in: answers to polls, also to such as were given up. What it never does: believe an answer that is not
 // waited for.
-import type { PipelineId } from "../generated/index.js";
+import type { Code, PipelineId } from "../generated/index.js";
 import type { Core } from "./core.js";
-import type { InputOf } from "./io.js";
+import type { Cause, InputOf } from "./io.js";
 
 /** How long polls rest while nobody can be looking; they are due at once when somebody is. */
 const HIDDEN_MS = 15_000;
@@ -59,11 +59,6 @@ export function onPollFailed(core: Core, now: number, failure: InputOf<"poll_fai
   const askedFrom = core.polls.askedFrom(pipeline);
   core.polls.failed(pipeline, retryAfterMs, core.rest, now);
   switch (code) {
-    case "unauthorized":
-    case "foreign_host":
-    case "foreign_origin":
-      core.close({ kind: "rejected", code, message });
-      return;
     case "forbidden":
       core.end(pipeline, code);
       return;
@@ -74,10 +69,16 @@ export function onPollFailed(core: Core, now: number, failure: InputOf<"poll_fai
       core.emit(core.pipelines.unknown(pipeline, askedFrom));
       if (!core.pipelines.has(pipeline)) core.stopPoll(pipeline);
       return;
-    default: {
-      core.pollCause = code === null ? core.failure(message) : { kind: "rejected", code, message };
-    }
+    default:
+      refused(core, code, message);
   }
+}
+
+/** Says why nothing comes; ends everything where every answer would be the same. */
+function refused(core: Core, code: Code | null, message: string): void {
+  const cause: Cause = code === null ? core.failure(message) : { kind: "rejected", code, message };
+  if (code === "unauthorized" || code === "foreign_host" || code === "foreign_origin") core.close(cause);
+  else core.pollCause = cause;
 }
 
 /** Follows these too. */
@@ -102,11 +103,13 @@ export function unfollow(core: Core, _: number, { pipelines }: InputOf<"unfollow
 }
 
 /** The hub told its pipelines, or null where it could not be asked. */
-export function onListed(core: Core, now: number, { list, pipelines, message }: InputOf<"listed">): void {
+export function onListed(core: Core, now: number, { list, pipelines, code, message }: InputOf<"listed">): void {
   if (!core.isPolling || !core.polls.expectsList(list)) return;
   for (const { pipeline_id: id, pipeline_type: type } of pipelines ?? []) {
     if (core.pipelines.covers(type)) core.pipelines.add(id, false);
     if (core.pipelines.has(id)) core.polls.add(id, now);
   }
-  if (core.polls.listed(pipelines !== null, core.rest, now)) core.pollCause = pipelines ? null : core.failure(message);
+  if (!core.polls.listed(pipelines !== null, core.rest, now)) return;
+  if (pipelines) core.pollCause = null;
+  else refused(core, code, message);
 }
