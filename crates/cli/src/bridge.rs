@@ -137,9 +137,7 @@ async fn ask_hub(hub: &HubClient, id: &PipelineId) -> Result<Option<PipelineStat
         Ok(Ok(EventsAnswer::Snapshot(answer))) => Ok(Some(*answer.snapshot)),
         Ok(Ok(EventsAnswer::Events(_))) => Ok(None),
         Ok(Err(failed)) => Err(failed),
-        Err(_) => {
-            Err((Failure::new(format!("the hub did not answer within {} s", LEARN.as_secs())), true))
-        }
+        Err(_) => Err((Failure::new(format!("the hub did not answer within {} s", LEARN.as_secs())), true)),
     }
 }
 
@@ -222,7 +220,11 @@ impl<'a> Bridge<'a> {
         }
         (self.misses, self.last_look) = (0, Instant::now());
         if dict.unreadable > 0 && !std::mem::replace(&mut self.told_unreadable, true) {
-            tracing::warn!("{} lists {} things that are no files; they are left out", self.legacy.name, dict.unreadable);
+            tracing::warn!(
+                "{} lists {} things that are no files; they are left out",
+                self.legacy.name,
+                dict.unreadable
+            );
         }
         self.watch_hub();
         if self.unsure {
@@ -266,7 +268,9 @@ impl<'a> Bridge<'a> {
         let status = self.reporter.status();
         let status = status.borrow();
         match &status.connection {
-            ReporterConnection::Retrying { failures, cause, .. } if *failures >= MISSED && self.hub_away.is_none() => {
+            ReporterConnection::Retrying { failures, cause, .. }
+                if *failures >= MISSED && self.hub_away.is_none() =>
+            {
                 eprintln!("the hub takes nothing: {cause}; events are kept until it does");
                 self.hub_away = Some(Instant::now());
             }

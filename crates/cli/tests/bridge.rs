@@ -19,7 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(90);
 fn ragpulse(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ragpulse"));
     command.args(arguments).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["RAGPULSE_URL", "RAGPULSE_TOKEN", "RAGPULSE_STORE", "RAGPULSE_LISTEN", "RAG_PIPELINE_ID", "RAG_SERVICE"] {
+    for name in [
+        "RAGPULSE_URL",
+        "RAGPULSE_TOKEN",
+        "RAGPULSE_STORE",
+        "RAGPULSE_LISTEN",
+        "RAG_PIPELINE_ID",
+        "RAG_SERVICE",
+    ] {
         command.env_remove(name);
     }
     command
@@ -49,7 +56,8 @@ impl Legacy {
     async fn start() -> Self {
         let answer = Arc::new(Mutex::new((StatusCode::OK, String::new())));
         let shared = Arc::clone(&answer);
-        let app = axum::Router::new().route("/status", get(move || async move { shared.lock().unwrap().clone() }));
+        let app =
+            axum::Router::new().route("/status", get(move || async move { shared.lock().unwrap().clone() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/status", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -128,8 +136,10 @@ impl Hub {
         assert!(page["next_after"].is_null());
         let mut counts = BTreeMap::new();
         for event in page["events"].as_array().unwrap() {
-            let file = event["data"]["file"]["name"].as_str().map(|name| format!(" {name}")).unwrap_or_default();
-            let kind = event["data"]["error"]["type"].as_str().map(|kind| format!(" {kind}")).unwrap_or_default();
+            let file =
+                event["data"]["file"]["name"].as_str().map(|name| format!(" {name}")).unwrap_or_default();
+            let kind =
+                event["data"]["error"]["type"].as_str().map(|kind| format!(" {kind}")).unwrap_or_default();
             if event["event"] != "status:update" {
                 *counts.entry(format!("{}{file}{kind}", event["event"].as_str().unwrap())).or_default() += 1;
             }
@@ -139,7 +149,17 @@ impl Hub {
 }
 
 fn bridge(legacy: &Legacy, hub: &Hub, more: &[&str]) -> Command {
-    let arguments = ["bridge", "--status-url", &legacy.url, "--url", &hub.url, "--timezone", "utc", "--interval", "100ms"];
+    let arguments = [
+        "bridge",
+        "--status-url",
+        &legacy.url,
+        "--url",
+        &hub.url,
+        "--timezone",
+        "utc",
+        "--interval",
+        "100ms",
+    ];
     ragpulse(&[&arguments, more].concat())
 }
 
@@ -167,7 +187,10 @@ async fn bridge_hub_and_legacy_restart_and_each_end_is_counted_once() {
     child.kill().await.unwrap();
     legacy.say(&dict(first, &[open("b", 2), open("c", 3)], &[ended("a", 1)], &[ended("q", 4)], (1, 1)));
     let mut child = bridge(&legacy, &hub, &[]).spawn().unwrap();
-    hub.until(P, "a is completed", |state| state["total_processed"] == 1 && state["counts"]["processing"] == 2).await;
+    hub.until(P, "a is completed", |state| {
+        state["total_processed"] == 1 && state["counts"]["processing"] == 2
+    })
+    .await;
 
     // The hub is killed, and a file ends meanwhile.
     let listen = hub.listens_at();
@@ -182,7 +205,10 @@ async fn bridge_hub_and_legacy_restart_and_each_end_is_counted_once() {
     legacy.fail();
     tokio::time::sleep(Duration::from_millis(150)).await;
     legacy.say(&dict(second, &[open("d", 9)], &[], &[], (0, 0)));
-    hub.until(P, "d is processed", |state| state["files"].as_array().unwrap().iter().any(|file| file["name"] == "d")).await;
+    hub.until(P, "d is processed", |state| {
+        state["files"].as_array().unwrap().iter().any(|file| file["name"] == "d")
+    })
+    .await;
     legacy.say(&dict(second, &[], &[ended("d", 9)], &[], (1, 0)));
     hub.until(P, "d is completed", |state| state["total_processed"] == 3).await;
 
@@ -209,7 +235,10 @@ async fn bridge_hub_and_legacy_restart_and_each_end_is_counted_once() {
     ];
     assert_eq!(hub.history(P).await, expected.map(|(name, count)| (name.to_owned(), count)).into());
     assert_eq!((&state["total_processed"], &state["total_failed"]), (&json!(3), &json!(2)));
-    assert_eq!((&state["status"], &state["started_at"]), (&json!("running"), &json!("2026-05-01T11:00:00.000Z")));
+    assert_eq!(
+        (&state["status"], &state["started_at"]),
+        (&json!("running"), &json!("2026-05-01T11:00:00.000Z"))
+    );
     assert_eq!(state["reported"]["total_processed"], 1);
     // It was stopped, and the pipeline lives on.
     assert_eq!(state["liveness"], "live");
@@ -227,7 +256,11 @@ async fn nobody_vouches_for_a_server_that_does_not_answer() {
     let seq = hub.until(P, "a is processed", |state| state["counts"]["processing"] == 1).await["seq"].clone();
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let state = hub.state(P).await;
-    assert_eq!((&state["liveness"], &state["seq"]), (&json!("live"), &seq), "heartbeats keep a quiet pipeline alive");
+    assert_eq!(
+        (&state["liveness"], &state["seq"]),
+        (&json!("live"), &seq),
+        "heartbeats keep a quiet pipeline alive"
+    );
     legacy.fail();
     hub.until(P, "the pipeline is lost", |state| state["liveness"] == "lost").await;
     assert_eq!(hub.state(P).await["counts"]["processing"], 0);
@@ -248,7 +281,10 @@ async fn nobody_vouches_for_a_server_that_does_not_answer() {
     let state = hub.until(P, "it is offline", |state| state["liveness"] == "lost").await;
     assert_eq!((&state["offline_reason"], &state["counts"]["processing"]), (&json!("timeout"), &json!(0)));
     legacy.say(&dict("2026-05-01T10:00:00", &[open("z", 7)], &[ended("a", 1)], &[], (1, 0)));
-    hub.until(P, "it is online anew", |state| state["liveness"] == "live" && state["counts"]["processing"] == 1).await;
+    hub.until(P, "it is online anew", |state| {
+        state["liveness"] == "live" && state["counts"]["processing"] == 1
+    })
+    .await;
     terminate(&mut child).await;
     let mut names = Vec::new();
     while let Some(line) = lines.next_line().await.unwrap() {
@@ -269,7 +305,9 @@ async fn a_stop_says_offline_only_if_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let legacy = Legacy::start().await;
     let hub = Hub::start(&folder.path().join("hub.db"), "127.0.0.1:0").await;
-    for (pipeline, more, liveness) in [("stays", &[][..], "live"), ("goes", &["--offline-on-exit"][..], "offline")] {
+    for (pipeline, more, liveness) in
+        [("stays", &[][..], "live"), ("goes", &["--offline-on-exit"][..], "offline")]
+    {
         let mut command = bridge(&legacy, &hub, more);
         command.env("RAG_PIPELINE_ID", pipeline).env("RAG_SERVICE", "google_drive");
         let mut child = command.spawn().unwrap();
@@ -306,10 +344,16 @@ async fn what_is_wrong_is_said_in_a_line_with_its_cause() {
     let known = once(&["--type", "local_files"]).output().await.unwrap();
     assert_eq!(known.status.code(), Some(0));
     refused(once(&["--type", "other", "--pipeline", P]), 2, &["of type 'local_files', not 'other'"]).await;
-    refused(once(&["--interval", "1ms"]), 2, &["100ms"]).await;
-    refused(once(&["--timezone", "Mars"]), 2, &["Europe/Oslo"]).await;
+    let called = |option, value| ragpulse(&["bridge", "--once", "--status-url", &legacy.url, option, value]);
+    refused(called("--interval", "1ms"), 2, &["100ms"]).await;
+    refused(called("--timezone", "Mars"), 2, &["Europe/Oslo"]).await;
     let nobody = "http://127.0.0.1:1";
-    refused(ragpulse(&["bridge", "--once", "--status-url", nobody]), 1, &["127.0.0.1:1/status", "nobody answers there"]).await;
+    refused(
+        ragpulse(&["bridge", "--once", "--status-url", nobody]),
+        1,
+        &["127.0.0.1:1/status", "nobody answers there"],
+    )
+    .await;
     refused(ragpulse(&["bridge", "--once", "--status-url", "ftp://h"]), 2, &["neither http://"]).await;
     let no_hub = ["bridge", "--once", "--status-url", &legacy.url, "--type", "t", "--url", nobody];
     refused(ragpulse(&no_hub), 1, &["no hub at", "ragpulse serve"]).await;

@@ -116,7 +116,11 @@ impl Dict {
         const LISTS: [&str; 3] = ["files_processing", "files_completed", "files_failed"];
         if !LISTS.iter().any(|list| keys.contains_key(*list)) {
             let names: Vec<String> = keys.keys().take(5).map(|key| short(key, 40)).collect();
-            return Err(format!("the body has none of {}; its keys are [{}]", LISTS.join(", "), names.join(", ")));
+            return Err(format!(
+                "the body has none of {}; its keys are [{}]",
+                LISTS.join(", "),
+                names.join(", ")
+            ));
         }
         let mut dict = Self {
             total_processed: keys.get("total_processed").and_then(whole),
@@ -125,7 +129,8 @@ impl Dict {
             started: Moment::read(keys.get("started_at"), zone),
             ..Self::default()
         };
-        for (list, entries) in LISTS.iter().zip([&mut dict.processing, &mut dict.completed, &mut dict.failed]) {
+        for (list, entries) in LISTS.iter().zip([&mut dict.processing, &mut dict.completed, &mut dict.failed])
+        {
             let values = match keys.get(*list) {
                 Some(Value::Array(values)) => values.as_slice(),
                 None | Some(Value::Null) => &[],

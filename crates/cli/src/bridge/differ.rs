@@ -124,7 +124,8 @@ impl Differ {
             }
         }
         if listed_open >= hub.counts.processing {
-            let missing = self.files.iter_mut().filter(|(id, known)| known.is_open() && !told.contains(id.as_str()));
+            let missing =
+                self.files.iter_mut().filter(|(id, known)| known.is_open() && !told.contains(id.as_str()));
             for (_, known) in missing {
                 known.state = State::Interrupted;
             }
@@ -268,15 +269,13 @@ impl Differ {
         let mut counted = [Counted::default(); 2];
         for (kind, entry) in new {
             // What was listed when the bridge was last here may be known to the hub.
-            if !(first && self.is_known_end(entry, now)) {
+            if !(first && self.is_known_end(entry, listed, now)) {
                 counted[kind as usize].new += 1;
                 self.end(kind, entry, listed, now, out);
             }
         }
-        let totals = [
-            (before.total_processed, dict.total_processed),
-            (before.total_failed, dict.total_failed),
-        ];
+        let totals =
+            [(before.total_processed, dict.total_processed), (before.total_failed, dict.total_failed)];
         for (index, ((_, entries), (before, total))) in lists.iter().zip(totals).enumerate() {
             let new = counted[index].new;
             // Where an entry of the last look is still listed, or there was room for all, none was pushed out.
@@ -290,22 +289,31 @@ impl Differ {
     }
 
     /// Whether the hub knows this end from an earlier life of the bridge: then it is not older than the file's latest.
-    fn is_known_end(&self, entry: &Entry, now: Timestamp) -> bool {
+    fn is_known_end(&self, entry: &Entry, listed: &Starts<'_>, now: Timestamp) -> bool {
         let (started, completed) = times(entry, now);
         if completed.is_some_and(|at| self.files.has_end(&entry.name, at)) {
             return true;
         }
-        let Some(known) = self.files.ended_as(entry, |_, _| false).and_then(|id| self.files.get(&id)) else {
-            return false;
+        // What began, or even ended, before the latest attempt began was an earlier one.
+        let is_older = |known: &Known| {
+            [started, completed]
+                .into_iter()
+                .flatten()
+                .any(|at| known.started.at.is_some_and(|known| at < known))
         };
-        let older = started.zip(known.started.at).is_some_and(|(entry, known)| entry < known);
-        match known.state {
-            State::Ended => {
-                let in_time = completed.zip(known.completed).map(|(entry, known)| entry <= known);
-                older || started.is_some() && started == known.started.at || in_time.unwrap_or(true)
+        let is_same_start = |known: &Known| started.is_some() && started == known.started.at;
+        let found = self.files.ended_as(entry, |id, known| is_listed(listed, id, known));
+        let known = found.and_then(|id| self.files.get(&id));
+        let ended = known.filter(|known| known.state == State::Ended);
+        let in_time =
+            |known: &Known| completed.zip(known.completed).is_none_or(|(entry, known)| entry <= known);
+        let of_name_is_older = || self.files.of_name(entry).any(|(_, known)| is_older(known));
+        ended.is_some_and(|known| is_same_start(known) || in_time(known))
+            || match known {
+                Some(known) if entry.id.is_some() || ended.is_none() => is_older(known),
+                // By the name only: rather one too few than one too many.
+                _ => of_name_is_older(),
             }
-            _ => older,
-        }
     }
 
     fn end(
@@ -320,7 +328,8 @@ impl Differ {
         let id = found.unwrap_or_else(|| self.free_id(entry, listed));
         let known = self.files.get(&id);
         let same = known.and_then(|known| known.started.same_as(&entry.started));
-        let goes_on = same.is_none() && known.is_some_and(|known| known.is_open() && is_listed(listed, &id, known));
+        let goes_on =
+            same.is_none() && known.is_some_and(|known| known.is_open() && is_listed(listed, &id, known));
         match known.map(|known| known.state) {
             // The server ended an attempt twice, which counts once.
             Some(State::Ended) if same == Some(true) => return,
@@ -340,7 +349,9 @@ impl Differ {
     /// An id for a file that nobody has heard of.
     fn free_id(&self, entry: &Entry, listed: &Starts<'_>) -> String {
         let id = entry.id.clone().unwrap_or_else(|| entry.name.clone());
-        if entry.id.is_some() || !listed.contains_key(id.as_str()) && !self.files.get(&id).is_some_and(Known::is_open) {
+        if entry.id.is_some()
+            || !listed.contains_key(id.as_str()) && !self.files.get(&id).is_some_and(Known::is_open)
+        {
             return id;
         }
         let mark = entry.started.raw.as_ref().or(entry.completed.raw.as_ref());
@@ -457,14 +468,16 @@ fn is_listed(listed: &Starts<'_>, id: &str, known: &Known) -> bool {
 
 /// Whether the process behind the server is another one than at the last look.
 fn has_restarted(before: &Before, dict: &Dict) -> bool {
-    let fell = |before: Option<u64>, now: Option<u64>| before.zip(now).is_some_and(|(before, now)| now < before);
+    let fell =
+        |before: Option<u64>, now: Option<u64>| before.zip(now).is_some_and(|(before, now)| now < before);
     before.started.same_as(&dict.started) == Some(false)
         || fell(before.total_processed, dict.total_processed)
         || fell(before.total_failed, dict.total_failed)
 }
 
 fn checks_of(dict: &Dict) -> [Option<Value>; 2] {
-    ["last_check_time", "next_check_time"].map(|key| dict.keys.get(key).filter(|value| !value.is_null()).cloned())
+    ["last_check_time", "next_check_time"]
+        .map(|key| dict.keys.get(key).filter(|value| !value.is_null()).cloned())
 }
 
 /// The entries that are not among those seen, as often as they occur.

@@ -90,7 +90,8 @@ impl Keys {
         wanted.retain(|key, _| !over.contains(key));
         self.seen.extend(wanted.keys().cloned());
         wanted.insert(REPORTED.to_owned(), reported(dict));
-        let is_gone = |key: &&String| !is_contracts(key) && !dict.keys.contains_key(*key) && self.seen.contains(*key);
+        let is_gone =
+            |key: &&String| !is_contracts(key) && !dict.keys.contains_key(*key) && self.seen.contains(*key);
         let gone = self.known.keys().filter(|key| key.as_str() != REPORTED).filter(is_gone);
         let gone: Vec<(String, Value)> = gone.map(|key| (key.clone(), Value::Null)).collect();
         let mut parts: Vec<Object> = Vec::new();
@@ -139,7 +140,8 @@ fn is_same(a: &Value, b: &Value) -> bool {
 
 fn reported(dict: &Dict) -> Value {
     let mut reported = Object::new();
-    let mut put = |key: &str, value: Option<Value>| reported.extend(value.map(|value| (key.to_owned(), value)));
+    let mut put =
+        |key: &str, value: Option<Value>| reported.extend(value.map(|value| (key.to_owned(), value)));
     put("total_processed", dict.total_processed.map(Value::from));
     put("total_failed", dict.total_failed.map(Value::from));
     put("started_at", dict.started.raw.clone().map(Value::from));

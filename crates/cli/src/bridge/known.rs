@@ -49,14 +49,25 @@ impl Known {
             FileState::Processing => State::Open,
             FileState::Failed if interrupted() && gave_up() => State::GivenUp,
             FileState::Failed if interrupted() => State::Interrupted,
-            FileState::Completed | FileState::Failed | FileState::Skipped | FileState::Cancelled => State::Ended,
+            FileState::Completed | FileState::Failed | FileState::Skipped | FileState::Cancelled => {
+                State::Ended
+            }
         };
         let started = Moment { raw: None, at: file.started_at };
         Some(Self { completed: file.completed_at, listed: true, ..Self::new(&file.name, started, state) })
     }
 
     pub(crate) fn new(name: &str, started: Moment, state: State) -> Self {
-        Self { name: name.to_owned(), state, started, completed: None, listed: false, salt: String::new(), progress: None, order: 0 }
+        Self {
+            name: name.to_owned(),
+            state,
+            started,
+            completed: None,
+            listed: false,
+            salt: String::new(),
+            progress: None,
+            order: 0,
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -123,13 +134,7 @@ impl Files {
         if let Some(id) = entry.id.as_ref().filter(|id| self.files.contains_key(*id)) {
             return Some(id.clone());
         }
-        let fits = |id: &str| entry.id.is_none() || is_made_of(&entry.name, id);
-        let named: Vec<(&String, &Known)> = self
-            .order
-            .values()
-            .filter_map(|id| self.files.get_key_value(id))
-            .filter(|(id, known)| known.name == entry.name && fits(id))
-            .collect();
+        let named: Vec<(&String, &Known)> = self.of_name(entry).collect();
         let same_start = |known: &Known| known.started.same_as(&entry.started);
         let gone = |id: &str, known: &Known| same_start(known) != Some(false) && !listed(id, known);
         let found = named
@@ -141,6 +146,13 @@ impl Files {
         found.map(|(id, _)| (*id).clone())
     }
 
+    /// The files that an entry may be about by its name, in the order in which they were begun.
+    pub(crate) fn of_name<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = (&'a String, &'a Known)> {
+        let fits = |id: &str| entry.id.is_none() || is_made_of(&entry.name, id);
+        let known = self.order.values().filter_map(|id| self.files.get_key_value(id));
+        known.filter(move |(id, known)| known.name == entry.name && fits(id))
+    }
+
     /// Whether an end of this name at this time is known.
     pub(crate) fn has_end(&self, name: &str, at: Timestamp) -> bool {
         self.files.values().any(|known| known.name == name && known.completed == Some(at))
@@ -150,7 +162,8 @@ impl Files {
     /// known by its name, unless another of this name is being processed: then by its name and start.
     pub(crate) fn listed_as<'a>(&self, entries: &'a [Entry]) -> Vec<(String, &'a Entry)> {
         let mut ids: Vec<Option<String>> = entries.iter().map(|entry| entry.id.clone()).collect();
-        let is_taken = |ids: &[Option<String>], id: &str| ids.iter().any(|taken| taken.as_deref() == Some(id));
+        let is_taken =
+            |ids: &[Option<String>], id: &str| ids.iter().any(|taken| taken.as_deref() == Some(id));
         // Those that are known first, so that a new one of the name does not take their id.
         for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.id.is_none()) {
             let same = |(id, known): &(&String, &Known)| {

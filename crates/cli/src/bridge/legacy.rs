@@ -65,21 +65,25 @@ impl Legacy {
         })?;
         let status = response.status();
         if !status.is_success() {
-            return Err(format!("{name} answers {status} where its status is expected; is --status-url right?"));
+            return Err(format!(
+                "{name} answers {status} where its status is expected; is --status-url right?"
+            ));
         }
         let mut body = Vec::new();
         loop {
             let chunk = response.chunk().await;
-            let chunk = chunk
-                .map_err(|error| format!("the answer of {name} broke off: {}", cause(&error.without_url())))?;
+            let chunk = chunk.map_err(|error| {
+                format!("the answer of {name} broke off: {}", cause(&error.without_url()))
+            })?;
             let Some(chunk) = chunk else { break };
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(format!("{name} answers with more than 8 MiB, which no status server does"));
             }
             body.extend_from_slice(&chunk);
         }
-        Dict::read(&body, &self.zone)
-            .map_err(|what| format!("{name} answers, but not as a status server does: {what}; is --status-url right?"))
+        Dict::read(&body, &self.zone).map_err(|what| {
+            format!("{name} answers, but not as a status server does: {what}; is --status-url right?")
+        })
     }
 }
 

@@ -115,7 +115,9 @@ mod tests {
 
     #[test]
     fn times_are_read() {
-        for (text, millis) in [("500ms", 500), ("2s", 2_000), ("2", 2_000), ("5m", 300_000), ("1h", 3_600_000)] {
+        for (text, millis) in
+            [("500ms", 500), ("2s", 2_000), ("2", 2_000), ("5m", 300_000), ("1h", 3_600_000)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
         }
         for wrong in ["", "s", "-1s", "1.5s", "2d", "99999999999s", "ü"] {

@@ -67,7 +67,12 @@ impl Reports {
         self.event(report, &["online", dict.started.raw.as_deref().unwrap_or_default(), salt], now)
     }
 
-    pub(crate) fn offline(&self, reason: OfflineReason, last_seen: Timestamp, now: Timestamp) -> ReportedEvent {
+    pub(crate) fn offline(
+        &self,
+        reason: OfflineReason,
+        last_seen: Timestamp,
+        now: Timestamp,
+    ) -> ReportedEvent {
         let report = PipelineOfflineReport { reason: Some(reason), ..PipelineOfflineReport::default() };
         self.event(report, &["offline", &last_seen.to_string()], now)
     }
@@ -104,7 +109,14 @@ impl Reports {
     }
 
     /// The end of a file as its entry tells it. `salt` tells one end from another where no time does.
-    pub(crate) fn end(&self, kind: Kind, id: &str, entry: &Entry, salt: &str, now: Timestamp) -> ReportedEvent {
+    pub(crate) fn end(
+        &self,
+        kind: Kind,
+        id: &str,
+        entry: &Entry,
+        salt: &str,
+        now: Timestamp,
+    ) -> ReportedEvent {
         let (started, completed) = times(entry, now);
         let file = file(id, entry, started, completed);
         let parts = ["end", kind.word(), id, entry.completed.raw.as_deref().unwrap_or_default(), salt];
@@ -142,7 +154,13 @@ impl Reports {
     }
 
     /// The end of a file that nobody works on any more.
-    pub(crate) fn interrupted(&self, id: &str, known: &Known, message: &str, now: Timestamp) -> ReportedEvent {
+    pub(crate) fn interrupted(
+        &self,
+        id: &str,
+        known: &Known,
+        message: &str,
+        now: Timestamp,
+    ) -> ReportedEvent {
         let error = ErrorReport {
             message: message.to_owned(),
             kind: Some(INTERRUPTED.to_owned()),
@@ -241,7 +259,10 @@ fn error(entry: &Entry) -> ErrorReport {
         message: message.unwrap_or_else(|| "the status server gives no cause".to_owned()),
         kind: text(of("type"), 256).or_else(|| text(entry.field(&["error_type"]), 256)),
         code: text(of("code"), 256),
-        stage: stage.filter(|stage| stage.len() <= 128).map(|s| Stage::from(s.as_str())).or_else(|| stage_of(entry)),
+        stage: stage
+            .filter(|stage| stage.len() <= 128)
+            .map(|s| Stage::from(s.as_str()))
+            .or_else(|| stage_of(entry)),
         retryable: of("retryable").and_then(Value::as_bool),
         extra: Object::new(),
     }

@@ -108,7 +108,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_none() {
-        for value in [json!(null), json!(""), json!("soon"), json!({}), json!("2026-13-01T00:00:00"), json!(true)] {
+        for value in
+            [json!(null), json!(""), json!("soon"), json!({}), json!("2026-13-01T00:00:00"), json!(true)]
+        {
             assert_eq!(read("local", value), None);
         }
         assert!("Mars/Base".parse::<Zone>().is_err());

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use ragpulse_protocol::reduce::apply;
 use ragpulse_protocol::report::Report;
 use ragpulse_protocol::status::Limits;
-use ragpulse_protocol::{Epoch, Event, FileState, Object, PipelineId, PipelineStatus, PipelineType, ReportedEvent, Timestamp};
+use ragpulse_protocol::{
+    Epoch, Event, FileState, Object, PipelineId, PipelineStatus, PipelineType, ReportedEvent, Timestamp,
+};
 use serde_json::{Value, json};
 
 pub(super) struct Hub {
@@ -35,7 +37,9 @@ impl Hub {
             return;
         }
         // As a hub does: it is what the contract says, or it is refused.
-        Report::decode(&event.event, Value::Object(event.data.clone())).expect(&event.event).expect(&event.event);
+        Report::decode(&event.event, Value::Object(event.data.clone()))
+            .expect(&event.event)
+            .expect(&event.event);
         if event.event == "pipeline:offline" {
             self.interrupt(now);
         }
@@ -44,16 +48,23 @@ impl Hub {
 
     /// The hub ends what is open: its reporter fell silent.
     pub(super) fn interrupt(&mut self, now: Timestamp) {
-        let open: Vec<(String, String)> = self.state.iter().flat_map(|state| {
-            state.files.in_state(FileState::Processing).map(|file| (file.id.clone(), file.name.clone()))
-        }).collect();
+        let open: Vec<(String, String)> = self
+            .state
+            .iter()
+            .flat_map(|state| {
+                state.files.in_state(FileState::Processing).map(|file| (file.id.clone(), file.name.clone()))
+            })
+            .collect();
         for (id, name) in open {
             let data = json!({
                 "file": { "id": id, "name": name },
                 "error": { "type": "Interrupted", "message": "silence", "retryable": true },
             });
             let data = data.as_object().cloned().unwrap();
-            self.append(ReportedEvent { event: "file:failed".into(), event_id: None, timestamp: None, data }, now);
+            self.append(
+                ReportedEvent { event: "file:failed".into(), event_id: None, timestamp: None, data },
+                now,
+            );
         }
     }
 
@@ -61,7 +72,10 @@ impl Hub {
     pub(super) fn lapse(&mut self, now: Timestamp) {
         self.interrupt(now);
         let data = Object::from_iter([("reason".to_owned(), json!("timeout"))]);
-        self.append(ReportedEvent { event: "pipeline:offline".into(), event_id: None, timestamp: None, data }, now);
+        self.append(
+            ReportedEvent { event: "pipeline:offline".into(), event_id: None, timestamp: None, data },
+            now,
+        );
     }
 
     fn append(&mut self, event: ReportedEvent, now: Timestamp) {
@@ -71,7 +85,10 @@ impl Hub {
         });
         let at = event.timestamp.unwrap_or(now);
         let mut data = event.data;
-        let note = [data.get("error").map(|e| e["type"].clone()), data.get("warnings").cloned()];
+        let note = [
+            data.get("error").map(|e| e.get("type").cloned().unwrap_or(json!("Error"))),
+            data.get("warnings").cloned(),
+        ];
         let note = note.into_iter().flatten().map(|v| v.to_string()).collect::<String>();
         let mut fill = |key: &str, value: Value| {
             data.entry(key).or_insert(value);
@@ -109,7 +126,12 @@ impl Hub {
             _ => {}
         }
         let file = data.get("file").map(|file| format!(" {}", file["id"].as_str().unwrap()));
-        self.log.push(format!("{}{}{}", event.event, file.unwrap_or_default(), note.replace('"', " ").trim_end()));
+        self.log.push(format!(
+            "{}{}{}",
+            event.event,
+            file.unwrap_or_default(),
+            note.replace('"', " ").trim_end()
+        ));
         let event = Event::from_value(&event.event, Value::Object(data)).unwrap();
         self.anomalies += apply(state, &event).len();
     }
