@@ -265,7 +265,7 @@ fn failures(hub: &Hub) -> (u64, u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     /// As long as nothing was pushed out of the lists between two looks, every end is counted once.
     #[test]
@@ -301,7 +301,9 @@ proptest! {
         run.step(Step::NextCheck);
         prop_assert_eq!(run.hub.processing(), 0, "{:#?}", run.hub.log);
         let [completed, failed] = run.legacy.ended;
-        prop_assume!(!by_name);
+        if by_name {
+            return Ok(());
+        }
         prop_assert!(run.hub.totals().0 <= completed, "{} > {completed} {:#?}", run.hub.totals().0, run.hub.log);
         let (_, failures) = failures(&run.hub);
         let noted = run.hub.log.iter().filter(|line| line.contains("Interrupted")).count() as u64;
