@@ -62,6 +62,23 @@ impl HubClient {
         self.answer(self.http.get(self.url(path, query))).await
     }
 
+    /// As [`get`](Self::get), and says whether a failure may pass.
+    pub(crate) async fn try_get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, (Failure, bool)> {
+        self.ask(self.http.get(self.url(path, query))).await
+    }
+
+    /// The hub's address, for people.
+    pub(crate) fn address(&self) -> String {
+        let mut shown = self.base.clone();
+        // An address that cannot have a password has none.
+        let _ = shown.set_username("").and_then(|()| shown.set_password(None));
+        shown.to_string()
+    }
+
     pub(crate) async fn status(&self) -> Result<RagStatus, Failure> {
         self.get(&["api", "rag-status"], &[]).await
     }

@@ -77,7 +77,7 @@ fn path(file: &FileRef) -> String {
 }
 
 /// A file's name could hold what moves the cursor or rings a bell.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.trim_end().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

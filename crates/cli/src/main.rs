@@ -3,6 +3,7 @@
 //! Each subcommand has a module of its own; this one reads the arguments and turns a failure into one line and an exit
 //! code: 0 done, 1 failed, 2 called wrongly.
 
+mod bridge;
 mod demo;
 mod failure;
 mod history;
@@ -44,6 +45,8 @@ enum Command {
     Watch(watch::Options),
     /// Report events from a file or standard input, one JSON object a line.
     Publish(publish::Options),
+    /// Poll a legacy status server, and publish what changed as events.
+    Bridge(bridge::Options),
     /// Print the present state of a pipeline, or of all.
     Snapshot(snapshot::Options),
     /// Print what happened: all of it, of one file, one event or one time.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Watch(options) => in_runtime(watch::run(options)),
         Command::Publish(options) => in_runtime(publish::run(options)),
+        Command::Bridge(options) => in_runtime(bridge::run(options)),
         Command::Snapshot(options) => in_runtime(snapshot::run(options)),
         Command::History(options) => in_runtime(history::run(options)),
     };

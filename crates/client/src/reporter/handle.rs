@@ -139,6 +139,24 @@ impl Reporter {
         Ok(())
     }
 
+    /// Whether heartbeats are sent while there is nothing else to say. Default: yes.
+    ///
+    /// A reporter that speaks for something it can lose sight of turns them off for that time: the hub then shows the
+    /// pipeline as late, and at the end of the lease as lost, as it would without the reporter. Events are sent as ever, and
+    /// each renews the lease.
+    pub fn set_heartbeats(&self, on: bool) {
+        self.owner.shared.machine.lock().set_heartbeats(on);
+        self.owner.shared.wake.notify_one();
+    }
+
+    /// Vouches for a pipeline that the hub has as online, without reporting anything: heartbeats begin. For a reporter that
+    /// takes over from an earlier one; [`online`](Self::online) would be one more event. A hub that does not know the
+    /// pipeline after all is told of it.
+    pub fn take_over(&self) {
+        self.owner.shared.machine.lock().take_over();
+        self.owner.shared.wake.notify_one();
+    }
+
     /// As [`report_event`](Self::report_event), without waiting for room.
     ///
     /// # Errors
@@ -186,6 +204,16 @@ impl Reporter {
             0 => Ok(()),
             unsent => Err(ReportError::CloseTimeout { unsent }),
         }
+    }
+
+    /// As [`close`](Self::close), but without `pipeline:offline`: for a reporter that ends while its pipeline goes on. The
+    /// hub counts on its lease until that lapses, or until the next reporter of this name speaks.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub async fn detach(&self, within: Duration) -> Result<(), ReportError> {
+        self.owner.shared.machine.lock().keep_online();
+        self.close(within).await
     }
 
     /// Encodes an event; nothing for one that needs no sending.

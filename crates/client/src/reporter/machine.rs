@@ -53,6 +53,10 @@ pub(crate) struct Machine {
     /// By what was reported: whether an `offline` is owed at the end.
     owes_offline: bool,
     heartbeat_every: Duration,
+    /// Whether this reporter vouches for its pipeline while nothing happens.
+    heartbeats: bool,
+    /// Whether the next one is due at once.
+    heartbeat_now: bool,
     last_arrival: Duration,
     /// Whether the last refusal was answered by re-opening the pipeline.
     reopened: bool,
@@ -85,6 +89,8 @@ impl Machine {
             online: false,
             owes_offline: false,
             heartbeat_every,
+            heartbeats: true,
+            heartbeat_now: false,
             last_arrival: Duration::ZERO,
             reopened: false,
             batch: MAX_BATCH,
@@ -183,6 +189,28 @@ impl Machine {
         self.owes_offline && !self.is_closing()
     }
 
+    /// Nothing is said at the end: the pipeline goes on.
+    pub(crate) fn keep_online(&mut self) {
+        self.owes_offline = false;
+    }
+
+    /// The hub has the pipeline as online, from an earlier reporter of this name or another: this one vouches for it now.
+    pub(crate) fn take_over(&mut self) {
+        self.online = true;
+        // The lease may be about to lapse.
+        self.heartbeat_now = true;
+    }
+
+    /// Whether heartbeats are sent while there is nothing else to say.
+    pub(crate) fn set_heartbeats(&mut self, on: bool) {
+        self.heartbeats = on;
+    }
+
+    /// In which epoch the hub last said that it counts.
+    pub(crate) fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.as_ref()
+    }
+
     /// Sends what there is, until `by`. An earlier deadline stands.
     pub(crate) fn close(&mut self, by: Duration) {
         if self.is_closing() {
@@ -243,11 +271,11 @@ impl Machine {
             self.stop();
             return Action::Stop;
         }
-        if !self.online {
+        if !self.online || !self.heartbeats {
             return Action::Wait(self.end_orphans_at);
         }
         let due = self.last_arrival + self.heartbeat_every;
-        if due > now {
+        if due > now && !self.heartbeat_now {
             return Action::Wait(Some(self.end_orphans_at.map_or(due, |at| at.min(due))));
         }
         self.phase = Phase::UnderWay { heartbeat: true };
@@ -287,6 +315,7 @@ impl Machine {
         self.backoff.reset();
         self.standing = Standing::Connected;
         self.last_arrival = now;
+        self.heartbeat_now = false;
         self.reopened = false;
         // Back to full size slowly, or a hub with smaller limits would refuse every other batch.
         self.batch = MAX_BATCH.min(self.batch + 10);

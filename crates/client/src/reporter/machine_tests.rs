@@ -501,3 +501,38 @@ fn settle(
         }
     }
 }
+
+#[test]
+fn without_heartbeats_nothing_is_said_while_nothing_happens() {
+    let mut m = machine();
+    report(&mut m, "pipeline:online", json!({}));
+    sent(&mut m, 0.0);
+    assert_eq!(m.answered(good(1), at(0.0), time()), None);
+    m.set_heartbeats(false);
+    assert_eq!(m.next(at(100.0)), Action::Wait(None));
+    report(&mut m, "x:a", json!({}));
+    assert_eq!(names(&sent(&mut m, 101.0)), ["x:a"], "events are sent as ever");
+    assert_eq!(m.answered(good(1), at(101.0), time()), None);
+    m.set_heartbeats(true);
+    assert_eq!(names(&sent(&mut m, 120.0)), ["heartbeat"]);
+}
+
+#[test]
+fn who_takes_over_vouches_at_once_and_tells_a_hub_that_forgot() {
+    let mut m = machine();
+    assert_eq!(m.next(at(0.0)), Action::Wait(None));
+    m.take_over();
+    assert_eq!(names(&sent(&mut m, 0.0)), ["heartbeat"]);
+    assert_eq!(m.answered(bad(problem(Code::UnknownPipeline)), at(0.0), time()), None);
+    let events = sent(&mut m, 0.0);
+    assert_eq!(names(&events), ["pipeline:online"]);
+    assert_eq!(events[0]["data"]["pipeline_type"], "local_files");
+}
+
+#[test]
+fn a_reporter_that_leaves_its_pipeline_online_owes_no_goodbye() {
+    let mut m = machine();
+    report(&mut m, "pipeline:online", json!({}));
+    m.keep_online();
+    assert!(!m.owes_offline());
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use ragpulse_protocol::{Problem, ReportedEvent};
+use ragpulse_protocol::{Epoch, Problem, ReportedEvent};
 
 use super::machine::Machine;
 use super::outcome::Standing;
@@ -55,6 +55,9 @@ pub struct ReporterStatus {
     pub rejected: u64,
     /// How many progress events were superseded or dropped before they were sent.
     pub progress_given_up: u64,
+    /// In which epoch the hub counts, by its last answer. Another one than before: it began anew, and was told of the open
+    /// files again.
+    pub epoch: Option<Epoch>,
 }
 
 /// An event that the hub refused for good. The events around it were sent without it.
@@ -92,6 +95,7 @@ impl ReporterStatus {
             conflated: totals.conflated,
             rejected: totals.rejected,
             progress_given_up: machine.queue.given_up(),
+            epoch: machine.epoch().cloned(),
         }
     }
 }
