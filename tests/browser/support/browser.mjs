@@ -219,7 +219,9 @@ export class Dashboard {
   focus() {
     return this.page.evaluate(() => {
       const element = document.activeElement;
-      const { outlineStyle, boxShadow } = getComputedStyle(element);
+      // In a grid, the row that the keys are at shows it.
+      const marked = document.getElementById(element.getAttribute("aria-activedescendant") ?? "") ?? element;
+      const { outlineStyle, boxShadow } = getComputedStyle(marked);
       return {
         role: element.getAttribute("role") ?? element.tagName.toLowerCase(),
         name: element.getAttribute("aria-label") ?? element.textContent.trim().slice(0, 80),

@@ -27,8 +27,9 @@ async function quiet() {
 }
 
 /**
- * Measures until a number is good, three times at most unless another number of `tries` is given, each when the machine is quiet if it becomes so. `attempt(n)` prints
- * what it measures. Gives the last result, and whether the machine was too busy in every try for it to say much.
+ * Measures until a number is good, three times at most unless `tries` says otherwise, each when the machine is quiet if it
+ * becomes so. `attempt(n)` prints what it measures. Gives the last result, and whether the machine was too busy in every
+ * try for it to say much.
  */
 export async function measure(attempt, isGood, tries = TRIES) {
   let result;
