@@ -91,10 +91,10 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
   return (
     <>
       <Icons />
-      <a className="skip-link" href="#files" onClick={(event) => {
+      <a className="skip-link" href={state ? "#files" : "#main"} onClick={(event) => {
         event.preventDefault();
         (document.getElementById("files") ?? document.getElementById("main"))?.focus();
-      }}>Skip to the files</a>
+      }}>{state ? "Skip to the files" : "Skip to the content"}</a>
       <TopBar theme={theme} onHelp={() => setDialog("help")} onToken={() => setDialog("token")} needsToken={needsToken} />
       <Announcer shown={shown} state={state} />
       <div className={states.size < 2 ? "frame single" : "frame"}>

@@ -1,4 +1,4 @@
-// Runs every test file here: those that mostly wait two at a time, those that measure or draw much by themselves.
+// Runs every test file here: two at a time, but those that measure by themselves.
 //
 // What may come in: names of test files, to run only these. What it never does: leave a file out, or end well when one
 // failed. It says last what was measured, and how long everything took.
@@ -10,7 +10,9 @@ import { fileURLToPath } from "node:url";
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const wanted = process.argv.slice(2);
 const files = wanted.length > 0 ? wanted : (await readdir(HERE)).filter((name) => name.endsWith(".test.mjs")).sort();
-const waits = (name) => name.startsWith("client-");
+/** Those that measure how long something takes. */
+const ALONE = new Set(["dashboard-list.test.mjs", "demo.test.mjs", "numbers.test.mjs"]);
+const isShared = (name) => !ALONE.has(name);
 const measured = [];
 
 /** Runs some files; gives whether all is well. */
@@ -27,6 +29,6 @@ async function run(names, concurrency) {
 }
 
 const began = performance.now();
-const results = [await run(files.filter(waits), 2), await run(files.filter((name) => !waits(name)), 1)];
+const results = [await run(files.filter(isShared), 2), await run(files.filter((name) => !isShared(name)), 1)];
 console.log(["", ...measured, `measured: the browser suite took ${Math.round((performance.now() - began) / 1000)} s`].join("\n"));
 process.exitCode = results.every(Boolean) ? 0 : 1;

@@ -62,7 +62,9 @@ export async function startBrowser() {
   return browser;
 }
 
-/** The page of a hub, in a profile of its own. */
+/**
+ * The page of a hub, in a profile of its own. `dark` is what the system asks for. `long`, in the page, are tasks that blocked it.
+ */
 export async function openPage(browser, url, { width = 1280, height = 800, dark = true, hash = "" } = {}) {
   const context = await browser.newContext({
     viewport: { width, height },
@@ -76,6 +78,10 @@ export async function openPage(browser, url, { width = 1280, height = 800, dark 
     addEventListener("securitypolicyviolation", (event) => {
       globalThis.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`);
     });
+    globalThis.long = [];
+    new PerformanceObserver((list) => {
+      for (const { startTime, duration } of list.getEntries()) globalThis.long.push({ at: startTime, duration });
+    }).observe({ type: "longtask", buffered: true });
   });
   const page = await context.newPage();
   const view = new Dashboard(page, new URL(url).host);
@@ -83,7 +89,7 @@ export async function openPage(browser, url, { width = 1280, height = 800, dark 
   return view;
 }
 
-/** What the page shows, and what went wrong in it. */
+/** What the page shows, found as people find it: by roles and names. And what went wrong in it. */
 export class Dashboard {
   errors = [];
   foreign = [];
@@ -101,53 +107,129 @@ export class Dashboard {
     page.on("request", (request) => {
       if (new URL(request.url()).host !== host) this.foreign.push(request.url());
     });
+    const named = (role, name) => page.getByRole(role, { name, exact: typeof name === "string" });
+    /** What is shown: a pipeline's id, or why there is none. */
+    this.title = page.getByRole("heading", { level: 1 });
+    this.main = page.getByRole("main");
+    /** How it is connected. */
+    this.link = named("group", "Connection");
+    this.grid = named("grid", "Files");
+    this.search = named("searchbox", "Search name, path, cause");
+    this.progress = named("region", "Progress");
+    this.causes = named("region", /^Why files failed/);
+    /** The pipelines, where there are several. */
+    this.pipelines = named("navigation", /^Pipelines/);
+    this.help = named("dialog", "Help and keys");
+    this.token = named("dialog", "Token for this hub");
+    this.button = (name) => named("button", name);
   }
 
-  text(selector) {
-    return this.page.evaluate((selector) => document.querySelector(selector)?.textContent ?? null, selector);
+  /** A file's row, by the name of the file. */
+  row(name) {
+    return this.grid.getByRole("row").filter({ has: this.page.getByText(name, { exact: true }) });
   }
 
-  transport() {
-    return this.page.evaluate(() => document.querySelector("#link").dataset.transport);
+  /** The button of a filter: `All`, `Failed` and so on. */
+  filter(name) {
+    return this.page.getByRole("group", { name: "Filter by state", exact: true }).getByRole("button", { name: new RegExp(`^${name} [\\d,]+$`) });
   }
 
-  /** How many files it says stand where. */
+  /** The sheet of a file, by the name of the file. */
+  sheet(name) {
+    return this.page.getByRole("dialog", { name, exact: true });
+  }
+
+  /** Waits until there is a text in an element. */
+  async shows(element, pattern, seconds = 30) {
+    let text;
+    await until(async () => {
+      // It may be drawn anew between the two.
+      text = (await element.count()) === 1 ? await element.textContent({ timeout: 5_000 }).catch(() => null) : null;
+      return pattern.test(text ?? "");
+    }, () => `${element} to show ${pattern}; it shows ${text}; errors: ${this.errors}`, seconds);
+  }
+
+  /** How it is connected, as data. */
+  connection() {
+    return this.link.getAttribute("data-connection");
+  }
+
+  /** Waits until it is connected like this. */
+  async connected(state, seconds = 40) {
+    let last;
+    await until(async () => (last = await this.connection()) === state, () => `the page to be connected by ${state}; it is ${last}`, seconds);
+  }
+
+  /** How many files it says stand where, by the names of the filters in lower case. */
   counts() {
-    return this.page.evaluate(() =>
-      Object.fromEntries(
-        [...document.querySelectorAll("#filters button")].map((button) => [
-          button.dataset.state, Number(button.querySelector("b").textContent.replace(/\D/g, "") || 0),
-        ]),
-      ),
-    );
+    return this.page.evaluate(() => {
+      const buttons = [...document.querySelectorAll('[role="group"][aria-label="Filter by state"] button')];
+      return Object.fromEntries(buttons.map(({ textContent }) => {
+        const [, name, amount] = /^\s*(\w+)\s+([\d,]+)\s*$/.exec(textContent);
+        return [name.toLowerCase(), Number(amount.replaceAll(",", ""))];
+      }));
+    });
   }
 
-  /** The rows that are drawn: `id → state`. */
+  /** The rows that are drawn, but for those whose file is on its way: `[name, state]`. */
   rows() {
     return this.page.evaluate(() =>
-      Object.fromEntries([...document.querySelectorAll("#list .row")].map((row) => [row.dataset.key, row.dataset.state])),
+      [...document.querySelectorAll('[role="grid"][aria-label="Files"] [role="row"]')]
+        .map((row) => row.querySelectorAll('[role="gridcell"]'))
+        .filter(({ length }) => length === 4)
+        .map(([state, name]) => [name.querySelector("bdi").textContent, state.textContent.trim().toLowerCase()]),
     );
+  }
+
+  /** The names of the files in the rows that are drawn. */
+  async names() {
+    return (await this.rows()).map(([name]) => name);
+  }
+
+  /** Waits until exactly these files are listed, in any order. */
+  async lists(names, seconds = 30) {
+    let seen;
+    const wanted = [...names].sort().join();
+    await until(async () => (seen = (await this.names()).sort().join()) === wanted, () => `the list to be ${wanted}; it is ${seen}`, seconds);
   }
 
   /** Waits until the page shows exactly what the hub knows of a pipeline. Only for pipelines that fit into the window. */
   async agrees(hub, pipeline, seconds = 30) {
     let seen;
+    const sorted = (entries) => JSON.stringify([...entries].sort());
     await until(
       async () => {
         const state = await hub.state(pipeline);
         if (!state) return false;
+        const titles = await this.title.allTextContents();
         const { all, ...counts } = await this.counts();
         const rows = await this.rows();
-        const hidden = await this.page.evaluate(() => document.querySelector("#detail").hidden && document.querySelector("#empty").textContent.trim());
-        seen = JSON.stringify({ transport: await this.transport(), hidden, counts, rows, errors: this.errors });
-        if (hidden) return false;
-        const sorted = (object) => JSON.stringify(Object.entries(object).sort());
-        return sorted(counts) === sorted(state.counts)
-          && sorted(rows) === sorted(Object.fromEntries(state.files.map(({ id, state }) => [id, state])));
+        seen = JSON.stringify({ connection: await this.connection(), titles, counts, rows, errors: this.errors });
+        // Nothing is said of cancelled files where there are none.
+        return titles.join() === pipeline && all === state.files.length
+          && sorted(Object.entries({ cancelled: 0, ...counts })) === sorted(Object.entries(state.counts))
+          && sorted(rows) === sorted(state.files.map(({ name, state }) => [name, state]));
       },
       () => `the page to show what the hub knows of ${pipeline}; it shows ${seen}`,
       seconds,
     );
+  }
+
+  /** The element that has the focus: its role or tag, its name or text, its id. */
+  focus() {
+    return this.page.evaluate(() => {
+      const element = document.activeElement;
+      // In a grid, the row that the keys are at shows it.
+      const marked = document.getElementById(element.getAttribute("aria-activedescendant") ?? "") ?? element;
+      const { outlineStyle, boxShadow } = getComputedStyle(marked);
+      return {
+        role: element.getAttribute("role") ?? element.tagName.toLowerCase(),
+        name: element.getAttribute("aria-label") ?? element.textContent.trim().slice(0, 80),
+        id: element.id,
+        dialog: element.closest("dialog")?.id ?? null,
+        isMarked: outlineStyle !== "none" || boxShadow !== "none",
+      };
+    });
   }
 
   /** Nothing was blocked, nothing thrown, nothing fetched from elsewhere. `expected` may leave out what a test brings about. */
@@ -158,7 +240,7 @@ export class Dashboard {
   }
 
   /** Nothing is wider than the window. */
-  async assertNoOverflow() {
+  async assertNoOverflow(what = "the page") {
     const { width, wide, page } = await this.page.evaluate(() => {
       const width = document.documentElement.clientWidth;
       const scrolled = (element) => {
@@ -172,8 +254,8 @@ export class Dashboard {
         .map((element) => `${element.tagName}.${element.getAttribute("class")}#${element.id} to ${element.getBoundingClientRect().right}`);
       return { width, wide, page: document.documentElement.scrollWidth };
     });
-    assert.ok(page <= width, `the page is ${page} px wide in a window of ${width}`);
-    assert.deepEqual(wide, []);
+    assert.ok(page <= width, `${what} is ${page} px wide in a window of ${width}`);
+    assert.deepEqual(wide, [], what);
   }
 
   async screenshot(name) {

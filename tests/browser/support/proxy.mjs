@@ -1,5 +1,5 @@
 // A proxy before a hub, by real sockets, that does to WebSockets what networks do: lets them pass, refuses them, goes
-// silent without closing, cuts them. HTTP passes, unless the whole way is down.
+// silent without closing, cuts them. HTTP passes, unless the whole way is down, or a token is wanted at its door.
 //
 // What may come in: any HTTP/1.1. What it never does: understand Socket.IO, or drop or change a byte that it has let pass.
 import { createServer, request } from "node:http";
@@ -44,6 +44,13 @@ export class Proxy {
   accepted = 0;
   /** Changes the JSON of `GET /api/socket/info` on its way. */
   info = null;
+  /**
+   * The token without which `/api` answers 401 as a hub with keys does, or null. What a socket says inside it is not
+   * understood here: refuse sockets, or let them pass.
+   */
+  token = null;
+  /** How many requests were answered by 401. */
+  unauthorized = 0;
   #upgrades = "pass";
   #status = 403;
   #down = false;
@@ -112,6 +119,12 @@ export class Proxy {
     const { hostname, port } = this.target;
     const { url: path, method, headers } = incoming;
     if (method !== "OPTIONS") this.requests.push(path);
+    if (this.token !== null && path.startsWith("/api/") && method !== "OPTIONS" && headers.authorization !== `Bearer ${this.token}`) {
+      this.unauthorized += 1;
+      const problem = { type: "about:blank", title: "Unauthorized", status: 401, code: "unauthorized", detail: "This hub wants a token." };
+      outgoing.writeHead(401, { "content-type": "application/problem+json", "www-authenticate": "Bearer" }).end(JSON.stringify(problem));
+      return;
+    }
     const report = headers["ragpulse-client-status"];
     if (report) this.reports.push(JSON.parse(report));
     const rewrite = path === "/api/socket/info" && this.info;

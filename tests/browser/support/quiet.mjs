@@ -27,20 +27,21 @@ async function quiet() {
 }
 
 /**
- * Measures until a number is good, three times at most, each when the machine is quiet if it becomes so. `attempt(n)` prints
- * what it measures. Gives the last result, and whether the machine was too busy in every try for it to say much.
+ * Measures until a number is good, three times at most unless `tries` says otherwise, each when the machine is quiet if it
+ * becomes so. `attempt(n)` prints what it measures. Gives the last result, and whether the machine was too busy in every
+ * try for it to say much.
  */
-export async function measure(attempt, isGood) {
+export async function measure(attempt, isGood, tries = TRIES) {
   let result;
   let wasBusy = true;
-  for (let n = 1; n <= TRIES; n += 1) {
+  for (let n = 1; n <= tries; n += 1) {
     const { value, late } = await watched(() => attempt(n));
     result = value;
     if (isGood(result)) return { result, wasBusy: false };
     const busy = late >= LATE_MS;
     wasBusy &&= busy;
     console.log(`measured: try ${n} was not good; the machine was ${busy ? "busy" : "quiet"}: timers of another process were ${late.toFixed(0)} ms late (p99)`);
-    if (n < TRIES) await quiet();
+    if (n < tries) await quiet();
   }
   return { result, wasBusy };
 }

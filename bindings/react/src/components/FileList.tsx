@@ -103,7 +103,12 @@ export function FileList(props: FileListProps): ReactElement {
   // Said when somebody asked for other files, and not when files come and go by themselves.
   const asked = useSettled(`${filter} ${search}`, 2 * PAUSE_MS);
   const [first] = useState(asked);
-  const said = useMemo(() => (asked === first ? "" : files.length === 0 ? emptyText(listing, filter, search, labels) : shown), [asked]);
+  // An answer may take longer than that: then it is said when it is here.
+  const isHere = files.length > 0 || !listing.hasMore;
+  const said = useMemo(
+    () => (asked === first ? "" : files.length === 0 ? emptyText(listing, filter, search, labels) : shown),
+    [asked, isHere],
+  );
   const size = total ?? files.length + 1;
   const grid: GridProps = {
     id, listing, labels, selected, select,
