@@ -331,6 +331,18 @@ describe("FileList", () => {
     expect(await violations()).toEqual([]);
   });
 
+  test("an answer that is late is said when it is here", async () => {
+    tenThousand();
+    let answer = (): void => {};
+    show(<FileList pipeline="docs" />);
+    await waitFor(() => expect(rows().length).toBeGreaterThan(5));
+    hub.late = new Promise((go) => (answer = go));
+    fireEvent.change(screen.getByRole("searchbox"), { target: { value: "f00120" } });
+    await waitFor(() => expect(screen.getByRole("status").textContent).toBe("Loading…"));
+    act(answer);
+    await waitFor(() => expect(screen.getByRole("status").textContent).toBe("1 of 1 files"));
+  });
+
   test("what changes, ends or is deleted while pages are here is listed once, as it is now", async () => {
     const all = Array.from({ length: 12 }, (_, index) => fileOf(`f${index}`, index + 1));
     hub.files.set("docs", all);

@@ -88,6 +88,8 @@ export class Hub {
   readonly files = new Map<string, FileStatus[]>();
   /** What to answer in place of a page. */
   failing: (() => Response | Promise<Response>) | null = null;
+  /** What pages wait for before they are answered. */
+  late: Promise<void> | null = null;
 
   /** The options that lead here. */
   get options(): Pick<ConnectOptions, "fetch" | "io" | "reports" | "url"> {
@@ -132,6 +134,7 @@ export class Hub {
       }
       return Response.json({ epoch: state.epoch, seq: state.seq, up_to_date: true, events: [] });
     }
+    await this.late;
     if (this.failing) return this.failing();
     const after = Number(url.searchParams.get("after") ?? 0);
     const limit = Number(url.searchParams.get("limit") ?? 100);
