@@ -18,10 +18,9 @@ const all = range(1, 30).map((n) => `file-${n}.txt`);
 const failed = all.filter((_, n) => n % 3 === 2);
 
 test("a view is in the address: it can be shared, and the back button leads through it", { timeout: 120_000 }, async () => {
-  const view = await openPage(browser, hub.url, { height: 2_000 });
+  const view = await openPage(browser, hub.url, { height: 2_000, hash: "#pipeline=other" });
   const { page } = view;
   try {
-    // Without one it is the pipeline where most is open, and that one from then on.
     await view.shows(view.title, /^other$/);
     await view.pipelines.getByRole("button", { name: /^documents/ }).click();
     await view.lists(all);
