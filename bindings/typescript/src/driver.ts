@@ -145,7 +145,7 @@ export class Driver {
     const isPoll = question.type === "poll";
     const under = new AbortController();
     this.#requests.set(isPoll ? question.pipeline : `${question.type}?`, under);
-    const report = isPoll && this.#report ? JSON.stringify(this.#report) : null;
+    const report = isPoll ? this.#report : null;
     if (isPoll) this.#report = null;
     let input: Input;
     try {

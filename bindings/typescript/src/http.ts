@@ -5,7 +5,7 @@
 // that in two.
 import { decode, isObject } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
-import type { Code } from "./generated/index.js";
+import type { ClientStatus, Code } from "./generated/index.js";
 import type { HubError } from "./hub-error.js";
 import type { CommandOf, Input, InputOf, Listed, TransportChoice } from "./machine/io.js";
 import type { Message } from "./messages.js";
@@ -17,6 +17,7 @@ const GRACE_MS = 10_000;
 /** How long a plain answer may take. */
 const REQUEST_WITHIN_MS = 15_000;
 /** The header by which a client without a socket tells how it fares. */
+const LONGEST_REPORT = 1_024;
 const CLIENT_STATUS = "RagPulse-Client-Status";
 const CHOICES: readonly unknown[] = ["auto", "websocket", "polling"] satisfies TransportChoice[];
 
@@ -43,6 +44,13 @@ export interface HttpParts {
   readonly fetch?: Fetch | undefined;
   readonly isCode: (text: unknown) => text is Code;
   readonly HubError: typeof HubError;
+}
+
+/** How this client fares, as a header: in ASCII, and left out where it is longer than hubs read. */
+function headerOf(report: ClientStatus | null): Record<string, string> {
+  const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  const text = JSON.stringify(report).replace(/[^ -~]/g, escaped);
+  return report === null || text.length > LONGEST_REPORT ? {} : { [CLIENT_STATUS]: text };
 }
 
 /** Asks a hub by HTTP. Where nothing answers, each rejects. */
@@ -84,9 +92,11 @@ export class Http {
     const timer = setTimeout(() => under.abort(new Error(`no answer within ${withinMs / 1_000} s`)), withinMs);
     try {
       const { endpoint, fetch = globalThis.fetch } = this.#parts;
-      const token = await endpoint.token();
       const { signal } = under;
       signal.throwIfAborted();
+      const aborted = new Promise<never>((_, stop) => signal.addEventListener("abort", () => stop(signal.reason as Error)));
+      // Whoever gives tokens may never do so.
+      const token = await Promise.race([endpoint.token(), aborted]);
       const headers: Record<string, string> = { accept: "application/json", ...more };
       if (token !== null) headers["authorization"] = `Bearer ${token}`;
       const response = await fetch(endpoint.at(path), { headers, signal, cache: "no-store" });
@@ -103,7 +113,7 @@ export class Http {
   }
 
   /** Asks what the machine wants to know. `report` is how this client fares, to be told with a poll. */
-  ask(command: Question, under: AbortController, report: string | null): Promise<Input> {
+  ask(command: Question, under: AbortController, report: ClientStatus | null): Promise<Input> {
     if (command.type === "poll") return this.#poll(command, under, report);
     return command.type === "list" ? this.#list(command.list, under) : this.#advice(command.ask, under);
   }
@@ -136,14 +146,14 @@ export class Http {
   async #poll(
     { poll, pipeline, cursor, waitSeconds }: CommandOf<"poll">,
     under: AbortController,
-    report: string | null,
+    report: ClientStatus | null,
   ): Promise<InputOf<"poll_answered" | "poll_failed">> {
     const query = new URLSearchParams({ wait: String(waitSeconds), ...(cursor && { epoch: cursor.epoch, seq: String(cursor.seq) }) });
     const answer = await this.#get(
       `/api/pipelines/${encodeURIComponent(pipeline)}/events?${query.toString()}`,
       waitSeconds * 1_000 + GRACE_MS,
       under,
-      report === null ? {} : { [CLIENT_STATUS]: report },
+      headerOf(report),
     );
     const page = answer.failed === null ? this.#read(answer.body) : null;
     if (page) return { type: "poll_answered", poll, pipeline, ...page };

@@ -31,6 +31,10 @@ export function report(store: PipelineStatusStore, send: (report: Report) => voi
   let paint: number | null = null;
   let seen = 0;
   let newest: string | null = null;
+  /** Since when events come as they happen, by this machine's clock; what was missed before is caught up with first. */
+  let live = store.connection.state === "websocket" ? Date.now() : Infinity;
+  /** Changes with each time somebody begins or ceases to look: between two frames may then be any time. */
+  let looks = 0;
 
   const tell = (more: Partial<Report> = {}): void => {
     const { state } = store.connection;
@@ -59,9 +63,13 @@ export function report(store: PipelineStatusStore, send: (report: Report) => voi
   };
 
   const stopUpdates = store.onUpdate((update) => {
-    // What is caught up with was not published just now.
-    if (update.kind === "event" && store.connection.state === "websocket") newest = update.event.data.received_at;
-    if (update.kind === "connection" && update.status.state === "closed") stop();
+    if (update.kind === "event") {
+      const { received_at: at } = update.event.data;
+      if (Date.parse(at) - store.vitals.clockOffsetMs >= live) newest = at;
+    }
+    if (update.kind !== "connection") return;
+    live = update.status.state === "websocket" ? Date.now() : Infinity;
+    if (update.status.state === "closed") stop();
   });
   let told = store.connection;
   const stopFrames = store.subscribe(() => {
@@ -71,7 +79,9 @@ export function report(store: PipelineStatusStore, send: (report: Report) => voi
     if (newest === null || activity() === "background") return;
     const published = Date.parse(newest);
     newest = null;
+    const look = looks;
     painted(() => {
+      if (look !== looks) return;
       seen += 1;
       // At least 0: the clocks are only known to half a round trip.
       if (Math.random() * seen < 1) paint = Math.max(Date.now() + store.vitals.clockOffsetMs - published, 0);
@@ -81,7 +91,10 @@ export function report(store: PipelineStatusStore, send: (report: Report) => voi
   // In Node it keeps no program alive.
   (timer as { unref?: () => void }).unref?.();
   const page = (globalThis as { document?: Document }).document;
-  const looked = (): void => tell();
+  const looked = (): void => {
+    looks += 1;
+    tell();
+  };
   page?.addEventListener("visibilitychange", looked);
 
   function stop(): void {

@@ -147,7 +147,7 @@ export class Snapshots {
     const { latencyMs: last, clockOffsetMs } = this.#heard;
     const offset = hubTime === null || latencyMs === null ? clockOffsetMs : hubTime + latencyMs / 2 - now;
     this.#heard = { heardAt: now, latencyMs: latencyMs ?? last, clockOffsetMs: offset };
-    if (latencyMs !== null) this.#frames.request();
+    this.#frames.request();
   }
 
   /** Tells what has happened now, without waiting for a frame. */

@@ -141,6 +141,35 @@ describe("by scope", () => {
   });
 });
 
+test("what is let go is not asked for again, and nothing is asked for nothing", () => {
+  const ways: [string, (bench: Bench) => void][] = [
+    ["unreadable, then let go", (bench) => {
+      bench.give({ type: "bad_message", conn: bench.conn, pipeline: "b" });
+      bench.give({ type: "unfollow", pipelines: ["b"] });
+    }],
+    ["ended for now, then for good", (bench) => {
+      bench.receive({ event: "subscription:ended", data: { pipeline_id: "b", code: "overloaded" } });
+      bench.receive({ event: "subscription:ended", data: { pipeline_id: "b", code: "forbidden" } });
+    }],
+  ];
+  for (const [name, happens] of ways) {
+    const bench = new Bench({ pipelines: ["a", "b"] }).live();
+    const before = bench.all("subscribe").length;
+    happens(bench);
+    bench.pass(30_000);
+    expect(bench.all("subscribe").slice(before), name).toEqual([]);
+  }
+});
+
+test("what a hub says of one pipeline does not say that polls fail", () => {
+  const bench = new Bench({ pipelines: ["a", "b"], transport: "polling" });
+  bench.give({ type: "start" });
+  bench.answer("a", [snapshot("a", 1)]);
+  const { poll } = bench.polls("b").at(-1)!;
+  bench.give({ type: "poll_failed", poll, pipeline: "b", code: "forbidden", message: "no", retryAfterMs: null });
+  expect(bench.machine.status).toEqual({ state: "polling", cause: { kind: "chosen" } });
+});
+
 describe("asked for later", () => {
   test("follow subscribes to what is new only, and from its cursor", () => {
     const bench = new Bench({ initial: [status("p", 3)] }).live();

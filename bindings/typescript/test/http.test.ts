@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 
 import { fetchInitialState, HubError, listFiles, listHistory } from "../src/index.js";
 import { Endpoint } from "../src/endpoint.js";
+import type { ClientStatus } from "../src/generated/index.js";
 import { Http } from "../src/http.js";
 import { isCode } from "../src/machine/codes.js";
 import { AT, event, status } from "./setup.js";
@@ -34,20 +35,33 @@ beforeEach(() => void (asked = []));
 
 const http = (more: { address?: string; token?: string } = {}): Http =>
   new Http({ endpoint: new Endpoint(more.address ?? url, more.token), isCode, HubError });
-const poll = (cursor: { epoch: string; seq: number } | null = null, waitSeconds = 0, report: string | null = null, under = new AbortController()) =>
+const poll = (cursor: { epoch: string; seq: number } | null = null, waitSeconds = 0, report: ClientStatus | null = null, under = new AbortController()) =>
   http({ token: "secret" }).ask({ type: "poll", poll: 1, pipeline: "p", cursor, waitSeconds }, under, report);
 
 describe("a poll", () => {
   test("asks from the cursor, with token and report, and reads events", async () => {
     answer = json({ epoch: "e", seq: 2, up_to_date: true, events: [event("p", 1), event("p", 2)] });
-    expect(await poll({ epoch: "e f", seq: 0 }, 25, '{"client_id":"c"}')).toEqual({
+    expect(await poll({ epoch: "e f", seq: 0 }, 25, { client_id: "клиент", status: "active" })).toEqual({
       type: "poll_answered", poll: 1, pipeline: "p", messages: [event("p", 1), event("p", 2)], bad: false, unknown: false,
     });
     expect(asked[0]?.url).toBe("/api/pipelines/p/events?wait=25&epoch=e+f&seq=0");
-    expect(asked[0]?.headers).toMatchObject({ authorization: "Bearer secret", "ragpulse-client-status": '{"client_id":"c"}', accept: "application/json" });
+    expect(asked[0]?.headers).toMatchObject({ authorization: "Bearer secret", "ragpulse-client-status": String.raw`{"client_id":"\u043a\u043b\u0438\u0435\u043d\u0442","status":"active"}`, accept: "application/json" });
     answer = json({ epoch: "e", seq: 0, events: [], reason: "unknown_pipeline" });
-    expect(await poll()).toMatchObject({ messages: [], unknown: true });
+    expect(await poll(null, 0, { client_id: "c".repeat(1_100), status: "active" }), "too long for a header").toMatchObject({ messages: [], unknown: true });
     expect(asked[1]?.headers["ragpulse-client-status"]).toBeUndefined();
+  });
+
+  test("is given up when it is no longer wanted, also while a token is waited for", async () => {
+    const under = new AbortController();
+    const never = new Http({ endpoint: new Endpoint(url, () => new Promise<string>(() => {})), isCode, HubError });
+    const waiting = never.ask({ type: "poll", poll: 1, pipeline: "p", cursor: null, waitSeconds: 0 }, under, null);
+    under.abort(new Error("enough"));
+    await expect(waiting).rejects.toThrow("enough");
+    const own = new AbortController();
+    const request = never.request("/api/rag-status", own.signal);
+    own.abort(new Error("enough"));
+    await expect(request).rejects.toThrow("enough");
+    expect(asked).toEqual([]);
   });
 
   test("reads a snapshot with its reason", async () => {

@@ -109,6 +109,7 @@ class World {
         const { conn } = command;
         if (bad && this.random() < 0.5) return this.#later({ type: "subscribed", conn, reply: { error: { code: "overloaded", message: "no", retryable: true } } });
         const { all, pipeline_ids: named = [] } = command.request as SubscribeRequest & { all?: boolean };
+        this.#deny("a subscription to nothing", named.length === 0 && !all && !command.request.pipeline_type);
         this.#deny("all, without being asked to", all === true && !this.isAll);
         if (all) this.#isSubscribedToAll = true;
         const ids = [...new Set([...named, ...(all ? this.heads.keys() : [])])];

@@ -123,10 +123,10 @@ class Stage {
   frame(): void {
     for (const listener of [...this.listeners]) listener();
   }
-  event(seq: number): void {
+  event(seq: number, ageMs = 40): void {
     const message = event("p", seq);
     if (!isSequenceEvent(message)) throw new Error();
-    message.data.received_at = new Date(Date.now() - 40).toISOString();
+    message.data.received_at = new Date(Date.now() - ageMs).toISOString();
     for (const watcher of [...this.watchers]) watcher({ kind: "event", pipeline: "p", event: message, anomalies: [] });
     this.frame();
   }
@@ -152,6 +152,26 @@ describe("reports", () => {
     // Why was told when it began, and is counted each time it is told.
     expect(stage.sent.at(-1)).not.toHaveProperty("fallback_cause");
     expect(stage.sent.at(-1)).toMatchObject({ transport: "websocket", fallback_dwell_ms: 15_000, latency_ms: 12 });
+  });
+
+  test("what was missed and is caught up with is not taken for live", () => {
+    const stage = new Stage();
+    const frames: (() => void)[] = [];
+    vi.stubGlobal("requestAnimationFrame", (callback: () => void) => frames.push(callback));
+    vi.setSystemTime(100_000);
+    stage.become("websocket");
+    const happen = (seq: number, ageMs: number): void => {
+      stage.event(seq, ageMs);
+      frames.splice(0).forEach((frame) => frame());
+      vi.advanceTimersByTime(1);
+    };
+    happen(1, 60_000);
+    vi.advanceTimersByTime(30_000);
+    expect(stage.sent.at(-1)).not.toHaveProperty("paint_latency_ms");
+    happen(2, 20);
+    vi.advanceTimersByTime(30_000);
+    expect(stage.sent.at(-1)?.paint_latency_ms).toBeGreaterThanOrEqual(20);
+    expect(stage.sent.at(-1)?.paint_latency_ms).toBeLessThan(1_000);
   });
 
   test("come every half minute, and end with the store", () => {
@@ -253,8 +273,8 @@ describe("the store", () => {
     expect([snapshots.vitals, told.mock.calls.length]).toEqual([{ heardAt: 1_000, latencyMs: 20, clockOffsetMs: 5_010 }, 1]);
     snapshots.heard(null, null);
     vi.advanceTimersByTime(1_000);
-    expect(told, "what only came costs no notification").toHaveBeenCalledTimes(1);
-    snapshots.flush();
+    expect(told, "or what is shown would age although the hub answers").toHaveBeenCalledTimes(2);
+    expect(snapshots.vitals).toMatchObject({ heardAt: 1_010, latencyMs: 20 });
     snapshots.heard(7, null);
     snapshots.flush();
     expect(snapshots.vitals).toMatchObject({ latencyMs: 7, clockOffsetMs: 5_010 });

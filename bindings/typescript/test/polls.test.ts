@@ -25,6 +25,20 @@ test("the first poll is not held, and an empty answer that was held for nothing 
   expect(polls.deadline(false)).toBe(26_005);
 });
 
+test("many pipelines that are quiet are asked less often, and news come together", () => {
+  const restOf = (count: number, news: boolean): number => {
+    const polls = new Polls(true);
+    for (let number = 0; number < count; number += 1) polls.add(`p${number}`, number);
+    for (let number = 0; number < count; number += 1) {
+      start(polls, 1_000 + number);
+      polls.answered(`p${number}`, news, 0, 1_000 + number);
+    }
+    return polls.deadline(false) - 1_000;
+  };
+  expect([restOf(5, false), restOf(20, false), restOf(500, false)]).toEqual([2_000, 2_000, 50_000]);
+  expect([restOf(5, true), restOf(500, true)]).toEqual([100, expect.any(Number)]);
+});
+
 test("many pipelines take turns, and one never has two polls", () => {
   const polls = new Polls(true);
   for (let number = 0; number < MAX_POLLS + 2; number += 1) for (let twice = 0; twice < 2; twice += 1) polls.add(`p${number}`, number);
@@ -43,7 +57,6 @@ test("a failed poll rests for longer each time, and at least as long as was aske
   start(polls, 0);
   polls.failed("p", 10_000, backoff, 0);
   expect(Math.round(polls.deadline(false))).toBe(15_000);
-  expect(polls.healthy).toBe(false);
   polls.hurry(3);
   expect(polls.deadline(false)).toBe(3);
 });

@@ -67,6 +67,11 @@ export class Link {
     this.#resyncAt = Math.max(this.#resyncAt, at);
   }
 
+  /** Asks no more for what is not followed any more. */
+  keep(isFollowed: (pipeline: PipelineId) => boolean): void {
+    for (const pipeline of this.#resync) if (!isFollowed(pipeline)) this.#resync.delete(pipeline);
+  }
+
   /** Something of what was asked for was refused: each is asked for by itself, and so is what is not named. */
   askSingly(pipelines: Iterable<PipelineId>, all: boolean): void {
     this.#singly = true;

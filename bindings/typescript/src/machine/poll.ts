@@ -58,6 +58,8 @@ export function onPollFailed(core: Core, now: number, failure: InputOf<"poll_fai
   if (!isExpected(core, pipeline, poll)) return;
   const askedFrom = core.polls.askedFrom(pipeline);
   core.polls.failed(pipeline, retryAfterMs, core.rest, now);
+  // What a hub says of one pipeline shows that polls work.
+  core.polls.healthy = true;
   switch (code) {
     case "forbidden":
       core.end(pipeline, code);
@@ -79,6 +81,7 @@ function refused(core: Core, code: Code | null, message: string): void {
   const cause: Cause = code === null ? core.failure(message) : { kind: "rejected", code, message };
   if (code === "unauthorized" || code === "foreign_host" || code === "foreign_origin") core.close(cause);
   else core.pollCause = cause;
+  core.polls.healthy = false;
 }
 
 /** Follows these too. */

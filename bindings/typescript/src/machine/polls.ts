@@ -12,8 +12,11 @@ export const MAX_POLLS = 4;
 export const WAIT_SECONDS = 25;
 /** The least time between two polls of one pipeline that bring nothing: a hub may answer without waiting. */
 const LEAST_MS = 1_000;
-/** The same where nothing is held. */
+/** The same where nothing is held: at least so much, and for many pipelines so much for each. */
 const LEAST_UNHELD_MS = 2_000;
+const LEAST_EACH_MS = 100;
+/** The least time between two polls of one pipeline while there is news: events in a burst come together. */
+const LEAST_NEWS_MS = 100;
 /** How often the hub is asked which pipelines there are; more often while there are none, as somebody waits for the first. */
 const LIST_MS = { some: 10_000, none: 2_000 } as const;
 
@@ -146,15 +149,14 @@ export class Polls {
     this.healthy = true;
     const slot = this.#slots.get(pipeline);
     if (!slot) return;
-    const least = this.#isHeld ? (slot.trial ? 0 : LEAST_MS) : LEAST_UNHELD_MS;
-    slot.at = Math.max(now, news ? now : slot.at + least, pauseMs > 0 ? now + pauseMs : 0);
+    const quiet = this.#isHeld ? (slot.trial ? 0 : LEAST_MS) : Math.max(LEAST_UNHELD_MS, this.#slots.size * LEAST_EACH_MS);
+    slot.at = Math.max(now + pauseMs, slot.at + (news ? LEAST_NEWS_MS : quiet));
     slot.poll = null;
     slot.failures = 0;
   }
 
   /** It failed: it rests for longer each time, and at least as long as was asked. */
   failed(pipeline: PipelineId, retryAfterMs: number | null, backoff: Backoff, now: number): void {
-    this.healthy = false;
     const slot = this.#slots.get(pipeline);
     if (!slot) return;
     slot.failures += 1;

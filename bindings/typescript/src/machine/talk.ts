@@ -163,6 +163,8 @@ function converse(core: Core, now: number): void {
     core.lost(now, conn, { kind: "silence", afterMs: SILENCE_MS });
     return;
   }
+  // A question for nothing would be refused, and asked again at once.
+  link.keep((id) => core.pipelines.has(id));
   const { isEmpty } = core.pipelines;
   if (isEmpty) link.skipSubscription();
   if (!link.subscribed && (isEmpty || link.isAnswered)) {
