@@ -1,0 +1,1 @@
+"""RagPulse for Python: report what a RAG ingestion pipeline does to each file, and follow it live."""
