@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+
 from ragpulse import models
 
 ROOT = Path(__file__).resolve().parents[3]
