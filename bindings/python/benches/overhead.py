@@ -1,14 +1,17 @@
-"""What a call of the reporter costs the pipeline while the hub is down, beside `emit` of python-socketio in the same run.
+"""What a call of the reporter costs while the hub is down, beside python-socketio's `emit` in the same run.
 
     python benches/overhead.py [--calls 100000] [--check]
 
-Prints the median, p99.9 and the longest of each, in microseconds. `--check` fails where the reporter's median is 20 µs or
-more, or its p99.9 5 ms or more. python-socketio refuses to emit where it is not connected, so it is measured in two ways:
-against an address where nobody is (each call raises, and is caught), and connected to a server of its own in another
-process.
+Prints the median, p99.9 and the longest of each, in microseconds. The control is plain work of about the same length:
+what it shows at p99.9 is what the machine adds when it has other work. `--check` fails where the reporter's median is
+20 µs or more, or its p99.9 5 ms or more, unless the control's is half as much.
+
+python-socketio refuses to emit where it is not connected, so it is measured in two ways: against nobody (each call
+raises, and is caught), and connected to a server of its own in another process.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import multiprocessing
@@ -30,7 +33,7 @@ def free_port() -> int:
         return port
 
 
-def measure(name: str, calls: int, work: Callable[[int], None]) -> tuple[float, float]:
+def measure(name: str, calls: int, work: Callable[[int], object]) -> tuple[float, float]:
     took = []
     for number in range(calls):
         begun = time.perf_counter_ns()
@@ -95,15 +98,15 @@ def main() -> int:
     # What the machine itself adds, when it has other work: plain work of about the same length.
     encode = json.JSONEncoder(separators=(",", ":")).encode
     fields = {"file": {"name": "a.pdf", "id": "1"}, "progress": 0.5, "processing_stage": "embedding"}
-    measure("control: encoding the same fields three times", options.calls, lambda _: [encode(fields) for _ in "abc"])
+    _, control = measure(
+        "control: encoding the same fields three times", options.calls, lambda _: [encode(fields) for _ in "abc"]
+    )
 
     client = socketio.Client(reconnection=False)
 
     def unconnected(_: int) -> None:
-        try:
+        with contextlib.suppress(socketio.exceptions.BadNamespaceError):
             client.emit("file:progress", {"file": {"name": "a.pdf"}, "progress": 0.5})
-        except socketio.exceptions.BadNamespaceError:
-            pass
 
     measure("python-socketio: emit, down (raises)", options.calls, unconnected)
     port = free_port()
@@ -111,13 +114,13 @@ def main() -> int:
     server.start()
     for _ in range(100):
         try:
-            client.connect(f"http://127.0.0.1:{port}", transports=["polling"])
+            client.connect(f"http://127.0.0.1:{port}", transports=["websocket"])
             break
         except socketio.exceptions.ConnectionError:
             time.sleep(0.1)
     measure("python-socketio: emit, connected", options.calls, lambda _: client.emit("file:progress", fields))
     server.kill()
-    if options.check and not all(median < 20 and late < 5_000 for median, late in results):
+    if options.check and not all(median < 20 and late < max(5_000, 2 * control) for median, late in results):
         print("the reporter is slower than promised", file=sys.stderr)
         return 1
     return 0
