@@ -12,6 +12,7 @@ import ipaddress
 import json
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +30,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:8103"
 NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """What names of pipelines, their types and reporters are made of."""
 _MAX_RETRY_AFTER: Final = 600.0
+# Where nothing is encrypted. Reading the certificates of the system for it would take a while.
+_UNUSED: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ class Endpoint:
         """The address, without a slash at its end."""
         self._token = token
         self._is_loopback = _is_loopback(host)
-        self._is_plain = parts.scheme == "http"
+        # Made here, once, and not by the thread that sends: OpenSSL does not survive a fork while it makes one.
+        self._verify = _UNUSED if parts.scheme == "http" else httpx.create_ssl_context()
 
     def events(self, pipeline_id: str) -> str:
         """Where events of a pipeline are reported to and read from."""
@@ -119,9 +123,11 @@ class Endpoint:
             "follow_redirects": False,
             # A proxy is somewhere else, where this address means another machine.
             "trust_env": not self._is_loopback,
-            # Reading the certificates of the system takes a while, and nothing is encrypted here.
-            "verify": not self._is_plain,
+            "verify": self._verify,
         }
+
+    def __reduce__(self) -> Any:
+        return Endpoint, (self.url, self._token)
 
 
 def _is_loopback(host: str) -> bool:

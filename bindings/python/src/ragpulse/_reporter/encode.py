@@ -17,6 +17,8 @@ from ragpulse._reporter.queue import EFFECTS, RANKS, USUAL, Item
 
 MAX_BYTES: Final = 512_000
 """The largest batch, and the largest event, in bytes of JSON."""
+_MAX_DEPTH: Final = 32
+"""How deeply nested the fields of an event may be that has to be made good for JSON."""
 HEARTBEAT: Final = b'[{"event":"heartbeat"}]'
 """A sign of life, ready to be sent."""
 
@@ -40,14 +42,16 @@ def _as_json(value: Any) -> Any:
     return str(value)
 
 
-def _finite(value: Any) -> Any:
-    """Without numbers that JSON has no word for, and with keys that are text."""
+def _finite(value: Any, depth: int = 0) -> Any:
+    """Without numbers that JSON has no word for, with keys that are text, and with an end where there is a circle."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, (Mapping, list, tuple)) and depth >= _MAX_DEPTH:
+        return "…"
     if isinstance(value, Mapping):
-        return {str(key): _finite(one) for key, one in value.items()}
+        return {str(key): _finite(one, depth + 1) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [_finite(one, depth + 1) for one in value]
     return value
 
 

@@ -60,10 +60,12 @@ class Settings:
 class Engine:
     """A reporter's part in one process."""
 
-    def __init__(self, settings: Settings, root: "process.Root | None" = None) -> None:
+    def __init__(self, settings: Settings, *, joins: bool = False) -> None:
+        """`joins`: somebody else has brought the pipeline online, as the process by which this one was spawned."""
         self.settings: Final = settings
-        self._root = root or process.Root()
-        self._begin(is_worker=root is not None)
+        self._root = process.Root()
+        self._begin(is_worker=False)
+        self._online_said = joins
         process.register(self)
 
     def _begin(self, *, is_worker: bool) -> None:
@@ -82,6 +84,8 @@ class Engine:
         self._sleeping = False
         self._waiters: list[tuple[int, threading.Event]] = []
         self._thread: threading.Thread | None = None
+        self.asking = threading.Lock()
+        """Held while a request is under way, within which other libraries hold locks that no fork knows of."""
         self._client: httpx.Client | None = None
         self._online_said = False
         self._closed = False
@@ -114,6 +118,11 @@ class Engine:
         settings = self.settings
         given = {**settings.online, **fields}
         return {"pipeline_type": settings.pipeline_type, "lease_seconds": settings.lease_seconds, **given}
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the pipeline was said to be online, by this process or the one it was forked off."""
+        return self._online_said or self._vouch_for() is not None
 
     # What callers use.
 
@@ -149,12 +158,13 @@ class Engine:
                     self._late += 1
                     taken = False
                 else:
-                    self._before(item.effect)
-                    taken = self._machine.push(item)
-                    wake, self._sleeping = self._sleeping, False
                     if self._thread is None:
                         name = f"ragpulse {self.settings.pipeline_id}"
                         self._thread = start = threading.Thread(target=self._run, name=name, daemon=True)
+                        process.use(self)
+                    self._before(item.effect)
+                    taken = self._machine.push(item)
+                    wake, self._sleeping = self._sleeping, False
             finally:
                 self._owner = None
         if start is not None:
@@ -212,17 +222,19 @@ class Engine:
 
     def flush(self, timeout: float) -> bool:
         """Waits until the hub has answered for everything reported so far. Whether it has."""
-        if self._machine.queue.is_settled_before(self._machine.queue.next):
-            return True
         done, until = self.begin_flush(timeout)
         return self.finish_flush(done, lambda: until)
 
     def begin_flush(self, timeout: float) -> tuple[threading.Event, float]:
         """Hurries; gives what tells when everything reported so far was answered for, and until when it is hurried."""
         done, until = threading.Event(), time.monotonic() + timeout
-        # Neither of these needs the lock, which an interrupted call may hold.
-        self._waiters.append((self._machine.queue.next, done))
-        self._machine.hurry(until)
+        with self._lock:
+            place = self._machine.queue.next
+            if self._machine.queue.is_settled_before(place):
+                done.set()
+                return done, until
+            self._waiters.append((place, done))
+            self._machine.hurry(until)
         self._wake.put(None)
         return done, until
 
@@ -298,7 +310,6 @@ class Engine:
         except RuntimeError:
             # The interpreter ends: whoever flushes sends.
             log.debug("no thread can be started any more")
-        process.use(self)
         process.watch_end()
 
     def _run(self, until: Callable[[], float] | None = None, done: threading.Event | None = None) -> None:
@@ -360,11 +371,12 @@ class Engine:
     def _ask(self, action: Send) -> Answer:
         settings = self.settings
         headers = {"content-type": "application/json", "ragpulse-reporter": action.reporter_id or self.reporter_id}
+        url = settings.endpoint.events(settings.pipeline_id)
         try:
             if self._client is None:
                 self._client = httpx.Client(**settings.endpoint.options(settings.request_timeout))
-            url = settings.endpoint.events(settings.pipeline_id)
-            with self._client.stream("POST", url, content=action.body, headers=headers) as response:
+            stream = self._client.stream("POST", url, content=action.body, headers=headers)
+            with self.asking, stream as response:
                 content = b""
                 for chunk in response.iter_bytes():
                     content += chunk
@@ -375,11 +387,13 @@ class Engine:
             return unreachable(error)
 
     def _tell_waiters(self) -> None:
-        for waiter in list(self._waiters):
-            place, done = waiter
-            if self._machine.queue.is_settled_before(place):
-                self._waiters.remove(waiter)
-                done.set()
+        if not self._waiters:
+            return
+        with self._lock:
+            settled = [waiter for waiter in self._waiters if self._machine.queue.is_settled_before(waiter[0])]
+            self._waiters = [waiter for waiter in self._waiters if waiter not in settled]
+        for _, done in settled:
+            done.set()
 
     def _tell_standing(self, before: str) -> None:
         """An outage is told once, and its end once."""

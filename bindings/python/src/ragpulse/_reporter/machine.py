@@ -162,12 +162,14 @@ class Machine:
         if not hurried and self._earliest > now and self.queue.waiting < self._batch:
             return Wait(self._earliest, for_events=False)
         items = self.queue.take(self._batch, MAX_BYTES)
-        if any(item.effect == "offline" for item in items) and not self._vouched:
-            self._vouched = True
-            other = self.vouch_for()
-            if other is not None:
-                self.queue.give_back()
+        leaves = next((index for index, item in enumerate(items) if item.effect == "offline"), None)
+        if leaves is not None and not self._vouched and (other := self.vouch_for()) is not None:
+            self.queue.give_back()
+            if leaves == 0:
+                self._vouched = True
                 return self._send("vouch", HEARTBEAT, now, other)
+            # What comes before it opens the pipeline, where it is not known yet: only then it can be vouched for.
+            items = self.queue.take(leaves, MAX_BYTES)
         return self._send("batch", b"[" + b",".join(item.json for item in items) + b"]", now)
 
     def _idle(self, now: float) -> Send | Wait:

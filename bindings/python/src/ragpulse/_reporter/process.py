@@ -27,6 +27,9 @@ OnSigterm = Literal["auto", "chain", "never"]
 # Those that were used and not closed, and so have something to say at the end. All others only have to know of forks.
 _all: "weakref.WeakValueDictionary[int, Engine]" = weakref.WeakValueDictionary()
 _used: "dict[int, Engine]" = {}
+_FORK_PATIENCE = 0.5
+"""How many seconds a fork waits at most for requests that are under way."""
+_held: list[threading.Lock] = []
 _abandoned: list[Any] = []
 _finalized_in: int | None = None
 _chained: Any = None
@@ -115,6 +118,25 @@ def _part(say: Any) -> None:
         engine.finish_flush(done, lambda engine=engine: begun + engine.exit_timeout())  # type: ignore[misc]
 
 
+def _before_fork() -> None:
+    """Lets requests that are under way come to their end, but for those that take their time: these only wait."""
+    global _held
+    _held = []
+    try:
+        by = time.monotonic() + _FORK_PATIENCE
+        for engine in list(_used.values()):
+            if engine.asking.acquire(timeout=max(0.0, by - time.monotonic())):
+                _held.append(engine.asking)
+    except Exception:
+        log.exception("a fork was not waited for")
+
+
+def _after_fork() -> None:
+    """In the parent."""
+    for lock in _held:
+        lock.release()
+
+
 def _forked() -> None:
     """In the child of a fork."""
     global _used
@@ -169,4 +191,4 @@ def on_sigterm(number: int, frame: FrameType | None) -> None:
 
 atexit.register(at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)

@@ -132,7 +132,12 @@ class _Base:
 
         Keys that the hub keeps (`files*`, `total_*`, `counts`, the identity of the pipeline) are refused.
         """
-        self.report("status:update", {"changes": {**changes, **more} if changes else more})
+        try:
+            merged: Any = {**changes, **more} if changes else more
+        except TypeError:
+            # The hub says what is wrong with it.
+            merged = changes
+        self.report("status:update", {"changes": merged})
 
     def file(
         self,
@@ -158,16 +163,16 @@ class _Base:
     def __reduce__(self) -> Any:
         # In a spawned process: the same pipeline, another reporter, and no functions, which may not be carried over.
         settings = replace(self._engine.settings, on_rejected=None, reporter_id=None)
-        return _again, (type(self), settings)
+        return _again, (type(self), settings, self._engine.is_online)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.pipeline_id} at {self.url}: {self.status.connection}>"
 
 
-def _again(kind: type[Self], settings: Settings) -> Self:
+def _again(kind: type[Self], settings: Settings, joins: bool) -> Self:
     reporter = kind.__new__(kind)
     reporter._retryable = is_retryable
-    reporter._engine = Engine(settings)
+    reporter._engine = Engine(settings, joins=joins)
     process.watch_sigterm(settings.on_sigterm)
     return reporter
 
