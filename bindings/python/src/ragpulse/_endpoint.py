@@ -55,6 +55,15 @@ class Problem:
         return f"{self.detail} ({self.code})"
 
 
+class HubError(Exception):
+    """The hub refuses, for a cause that does not pass by itself."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        """What it says."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came of a request: exactly one of `body`, `problem` and `failure` is there."""
