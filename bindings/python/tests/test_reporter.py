@@ -599,6 +599,15 @@ def test_a_reporter_that_is_pickled_is_another_reporter_of_the_same_pipeline() -
     assert again.reporter_id != pipeline.reporter_id == "me"
 
 
+def test_requests_are_not_told_in_the_log_of_the_program(live: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        with reporter(live) as pipeline:
+            pipeline.update(a=1)
+        assert caplog.records == []
+        httpx.get(live.url, trust_env=False)
+        assert len(caplog.records) == 1, "those of the program are"
+
+
 def test_its_log_is_that_of_the_package(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "ragpulse"):
         pipeline = Reporter("p", "t", url=f"http://127.0.0.1:{free_port()}", exit_timeout=0)

@@ -147,8 +147,8 @@ def event(seq: int, **more: Any) -> dict[str, Any]:
     return {**shared, "timestamp": "2026-01-01T00:00:00.000Z", "received_at": "2026-01-01T00:00:00.000Z", **more}
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(EVENTS), fields), min_size=1, max_size=30))
+@settings(max_examples=80)
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), fields), min_size=1, max_size=20))
 def test_any_sequence_is_folded(sequence: list[tuple[str, dict[str, Any]]]) -> None:
     session = Session()
     seq = 0
@@ -171,7 +171,7 @@ def test_any_sequence_is_folded(sequence: list[tuple[str, dict[str, Any]]]) -> N
         assert begun(status).status == status
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from([*EVENTS, "pipeline:status", "heartbeat", "hub:closing"]), json_values)))
 def test_anything_at_all_is_decoded_and_handled(inputs: list[tuple[str, Any]]) -> None:
     session = Session()
@@ -181,7 +181,7 @@ def test_anything_at_all_is_decoded_and_handled(inputs: list[tuple[str, Any]]) -
             session.handle(decoded)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from([step["message"] for fixture in FIXTURES for step in fixture["steps"] if "message" in step]),
     st.data(),

@@ -2,18 +2,22 @@
 
 What may come in: any text for an address; answers of a hub, of a proxy before it, or none. What it never does: put the
 token into an address or a log, follow a redirect, which would take the token elsewhere, or raise for an answer.
+
+It imports what httpx would import with its first request: a fork in that moment would leave half a module in the child.
 """
 
-# What httpx would import with the first request. A fork in that moment would leave half a module in the child.
+import contextlib
 import encodings.idna  # noqa: F401
 import importlib.readers
 import importlib.resources  # noqa: F401
 import ipaddress
 import json
+import logging
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -76,6 +80,22 @@ class Answer:
     """Nobody answered, or something that is no hub."""
     retry_after: float | None = None
     """In how many seconds to come back, where the answer says so."""
+
+
+_is_quiet: Final = ContextVar("ragpulse_is_quiet", default=False)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keeps httpx from telling each request of this package in the program's log. Those of the program it tells."""
+    token = _is_quiet.set(True)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(token)
+
+
+logging.getLogger("httpx").addFilter(lambda _: not _is_quiet.get())
 
 
 def name(what: str, given: str) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Final
 import httpx
 
 from ragpulse._backoff import Backoff
-from ragpulse._endpoint import Answer, Endpoint, Problem, read, too_long, unreachable
+from ragpulse._endpoint import Answer, Endpoint, Problem, quietly, read, too_long, unreachable
 from ragpulse._reporter import process
 from ragpulse._reporter.encode import MAX_BYTES, Encoder, timestamp
 from ragpulse._reporter.machine import Machine, Rejected, Send, Timing, Wait
@@ -84,6 +84,7 @@ class Engine:
         self._sleeping = False
         self._waiters: list[tuple[int, threading.Event]] = []
         self._thread: threading.Thread | None = None
+        self._threadless = False
         self.asking = threading.Lock()
         """Held while a request is under way, within which other libraries hold locks that no fork knows of."""
         self._client: httpx.Client | None = None
@@ -240,12 +241,13 @@ class Engine:
 
     def finish_flush(self, done: threading.Event, until: Callable[[], float]) -> bool:
         """Waits until that is done, or the time is over; sends by itself where no thread does."""
-        thread = self._thread
-        if thread is not None and not thread.is_alive():
-            self._run(until, done)
-        else:
-            # In slices: the time may turn out to be shorter, and a thread may end.
-            while not done.is_set() and (left := until() - time.monotonic()) > 0:
+        # In slices: the time may turn out to be shorter, and a thread may end.
+        while not done.is_set() and (left := until() - time.monotonic()) > 0:
+            thread = self._thread
+            # A thread without a number is about to be started.
+            if self._threadless or (thread is not None and thread.ident is not None and not thread.is_alive()):
+                self._run(until, done)
+            else:
                 done.wait(min(left, 0.1))
         return done.is_set()
 
@@ -309,6 +311,7 @@ class Engine:
             thread.start()
         except RuntimeError:
             # The interpreter ends: whoever flushes sends.
+            self._threadless = True
             log.debug("no thread can be started any more")
         process.watch_end()
 
@@ -376,7 +379,7 @@ class Engine:
             if self._client is None:
                 self._client = httpx.Client(**settings.endpoint.options(settings.request_timeout))
             stream = self._client.stream("POST", url, content=action.body, headers=headers)
-            with self.asking, stream as response:
+            with quietly(), self.asking, stream as response:
                 content = b""
                 for chunk in response.iter_bytes():
                     content += chunk

@@ -14,7 +14,7 @@ import anyio
 import httpx
 
 from ragpulse._backoff import Backoff
-from ragpulse._endpoint import Answer, Endpoint, HubError, from_environment, name, read, too_long, unreachable
+from ragpulse._endpoint import Answer, Endpoint, HubError, from_environment, name, quietly, read, too_long, unreachable
 from ragpulse._subscriber.machine import WAIT_SECONDS, Ask, Poller, Refused, Update
 from ragpulse.session import Cursor
 
@@ -129,7 +129,8 @@ class Subscriber(_Base):
 
     def _ask(self, ask: Ask) -> Answer:
         try:
-            with self._client.stream("GET", self._endpoint.events(self.pipeline_id), params=ask.query) as response:
+            url = self._endpoint.events(self.pipeline_id)
+            with quietly(), self._client.stream("GET", url, params=ask.query) as response:
                 content = bytearray()
                 for chunk in response.iter_bytes():
                     content += chunk
@@ -191,13 +192,15 @@ class AsyncSubscriber(_Base):
 
     async def _ask(self, client: httpx.AsyncClient, ask: Ask) -> Answer:
         try:
-            async with client.stream("GET", self._endpoint.events(self.pipeline_id), params=ask.query) as response:
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > _MAX_ANSWER:
-                        return too_long(response.status_code, _MAX_ANSWER)
-                return read(response.status_code, response.headers, bytes(content))
+            url = self._endpoint.events(self.pipeline_id)
+            with quietly():
+                async with client.stream("GET", url, params=ask.query) as response:
+                    content = bytearray()
+                    async for chunk in response.aiter_bytes():
+                        content += chunk
+                        if len(content) > _MAX_ANSWER:
+                            return too_long(response.status_code, _MAX_ANSWER)
+                    return read(response.status_code, response.headers, bytes(content))
         except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
             return unreachable(error)
 
