@@ -96,7 +96,7 @@ class Encoder:
             stage = data.get("processing_stage")
         fields = to_json(data)
         return Item(
-            json=self._head(event, event_id, time or timestamp()) + fields + b"}",
+            json=self._head(event, event_id, time) + fields + b"}",
             rank=RANKS.get(event, USUAL),
             effect=effect,
             file=str(file) if file is not None else "",
@@ -108,7 +108,9 @@ class Encoder:
         """The same said again, for a hub that forgot it."""
         return item._replace(json=self._head(event, None, time) + item.data + b"}", reopening=True)
 
-    def _head(self, event: str, event_id: str | None, time: str) -> bytes:
-        if event_id is None:
-            event_id = f"{self._prefix}-{next(self._numbers)}"
-        return b'{"event":%b,"event_id":%b,"timestamp":%b,"data":' % (to_json(event), to_json(event_id), to_json(time))
+    def _head(self, event: str, event_id: str | None, time: str | None) -> bytes:
+        # What was made here, or is known, needs no escaping: this is on the way of every call.
+        name = f'"{event}"' if event in EFFECTS else to_json(event).decode()
+        own_id = f'"{self._prefix}-{next(self._numbers)}"' if event_id is None else to_json(event_id).decode()
+        own_time = f'"{timestamp()}"' if time is None else to_json(time).decode()
+        return f'{{"event":{name},"event_id":{own_id},"timestamp":{own_time},"data":'.encode()
