@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from ragpulse import AsyncReporter, File, Rejected, Reporter, file_id, is_retryable
 from ragpulse._endpoint import Endpoint
+from ragpulse._reporter import process
 from support import Hub, free_port, fresh, hub, until
 
 
@@ -141,6 +143,27 @@ def test_an_exception_fails_the_file_and_goes_on(live: Hub) -> None:
         assert {key: found[key] for key in expected} == expected
         assert found["stage"] == "embedding"
     pipeline.close()
+
+
+def test_addresses_keep_a_base_path_and_tokens_stay_out_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, events in [
+        ("http://h:1", "http://h:1/api/pipelines/p/events"),
+        ("https://h/hub/", "https://h/hub/api/pipelines/p/events"),
+        ("wss://h/hub?x=1#y", "https://h/hub/api/pipelines/p/events"),
+        ("http://[::1]:8103", "http://[::1]:8103/api/pipelines/p/events"),
+    ]:
+        endpoint = Endpoint(given, "secret")
+        assert endpoint.events("p") == events
+        assert endpoint.options(3)["headers"]["authorization"] == "Bearer secret"
+        again = pickle.loads(pickle.dumps(endpoint))
+        assert (again.events("p"), again.options(3)["headers"]) == (events, endpoint.options(3)["headers"])
+    # A proxy is somewhere else, where a loopback address means another machine.
+    loopback = {url: not Endpoint(url).options(1)["trust_env"] for url in ("http://localhost", "http://127.0.0.9")}
+    assert all(loopback.values())
+    assert Endpoint("http://localhost.example").options(1)["trust_env"]
+    assert isinstance(Endpoint("https://h").options(1)["verify"], ssl.SSLContext)
+    monkeypatch.setenv("RAGPULSE_URL", "")
+    assert Endpoint().url == "http://127.0.0.1:8103"
 
 
 def test_whether_trying_again_may_help() -> None:
@@ -335,6 +358,7 @@ def test_a_full_queue_gives_up_progress_first_and_tells_once(caplog: pytest.LogC
     begun = time.monotonic()
     assert not pipeline.close()
     assert time.monotonic() - begun < 5
+    assert caplog.text.count("50 events of full were not taken") == 1
 
 
 def test_a_hub_that_refuses_everything_is_told_once(caplog: pytest.LogCaptureFixture, live: Hub) -> None:
@@ -597,6 +621,31 @@ def test_a_reporter_that_is_pickled_is_another_reporter_of_the_same_pipeline() -
     assert isinstance(again, Reporter)
     assert (again.pipeline_id, again.pipeline_type, again.url) == ("p", "t", "http://127.0.0.1:9")
     assert again.reporter_id != pipeline.reporter_id == "me"
+
+
+def test_two_threads_may_fork_at_the_same_time(live: Hub) -> None:
+    """Each waits for the request that is under way, and takes back what it has taken, whatever the other does."""
+    pipeline = reporter(live)
+    pipeline.online()
+    assert pipeline.flush()
+    first_is_in, second_is_done = threading.Event(), threading.Event()
+
+    def first() -> None:
+        process._before_fork()
+        first_is_in.set()
+        second_is_done.wait(30)
+        process._after_fork()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert first_is_in.wait(30)
+    process._before_fork()
+    process._after_fork()
+    second_is_done.set()
+    thread.join()
+    pipeline.update(a=1)
+    assert pipeline.flush(), "nothing is held any more"
+    pipeline.close()
 
 
 def test_requests_are_not_told_in_the_log_of_the_program(live: Hub, caplog: pytest.LogCaptureFixture) -> None:

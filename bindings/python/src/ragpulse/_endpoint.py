@@ -33,6 +33,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8103"
 """The hub that is spoken to when none is named."""
 NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """What names of pipelines, their types and reporters are made of."""
+_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _MAX_RETRY_AFTER: Final = 600.0
 # Where nothing is encrypted. Reading the certificates of the system for it would take a while.
 _UNUSED: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -126,16 +127,17 @@ class Endpoint:
             raise ValueError(f"{url!r} is no address of a hub ({error}); {advice}") from None
         if parts.username or parts.password:
             raise ValueError("a hub's address holds no user or password, which would end up in logs: use `token`")
-        if parts.scheme not in ("http", "https") or not host:
+        scheme = _SCHEMES.get(parts.scheme)
+        if scheme is None or not host:
             raise ValueError(f"{url!r} is no address of a hub; {advice}")
         if token is not None and not re.fullmatch(r"[!-~]+", token):
             raise ValueError("the token holds characters that no header can carry: take it as printed, in one line")
-        self.url: Final = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        self.url: Final = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         """The address, without a slash at its end."""
         self._token = token
         self._is_loopback = _is_loopback(host)
         # Made here, once, and not by the thread that sends: OpenSSL does not survive a fork while it makes one.
-        self._verify = _UNUSED if parts.scheme == "http" else httpx.create_ssl_context()
+        self._verify = _UNUSED if scheme == "http" else httpx.create_ssl_context()
 
     def events(self, pipeline_id: str) -> str:
         """Where events of a pipeline are reported to and read from."""

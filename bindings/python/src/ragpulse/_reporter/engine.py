@@ -34,6 +34,8 @@ from ragpulse._reporter.status import ReporterStatus
 log = logging.getLogger("ragpulse")
 
 _MAX_ANSWER: Final = 1024 * 1024
+_TOLD_FAILURES: Final = 2
+"""After how many failures in a row the hub counts as away: one is what a connection that was closed meanwhile makes."""
 _AWAY_TIMEOUT: Final = 1.0
 """How many seconds at most are given at the end to a hub that is known to be away."""
 
@@ -270,9 +272,18 @@ class Engine:
 
     def stop(self) -> None:
         """The thread ends after what it is doing. A reporter that is stopped is closed."""
+        self.tell_unsent()
         self._closed = self._stopping = True
         self._wake.put(None)
         process.unregister(self)
+
+    def tell_unsent(self) -> None:
+        """Whoever ends now leaves so much behind."""
+        unsent = len(self._machine.queue)
+        if unsent:
+            url, cause = self.settings.endpoint.url, self._machine.standing.cause
+            message = "%d events of %s were not taken by the hub at %s before the end, and are lost. %s"
+            self._tell_once("unsent", message, unsent, self.settings.pipeline_id, url, cause)
 
     @property
     def is_interrupted(self) -> bool:
@@ -405,7 +416,7 @@ class Engine:
             if {"retrying", "refused"} & self._told:
                 self._told -= {"retrying", "refused", "full"}
                 log.warning("the hub at %s takes events again (%d waited)", url, len(self._machine.queue))
-        elif standing.connection == "retrying":
+        elif standing.connection == "retrying" and self._machine.backoff.failures >= _TOLD_FAILURES:
             self._tell_once(
                 "retrying",
                 "the hub at %s is away, events wait and are sent when it is back; the pipeline goes on. %s",

@@ -29,7 +29,8 @@ _all: "weakref.WeakValueDictionary[int, Engine]" = weakref.WeakValueDictionary()
 _used: "dict[int, Engine]" = {}
 _FORK_PATIENCE = 0.5
 """How many seconds a fork waits at most for requests that are under way."""
-_held: list[threading.Lock] = []
+# By thread: two may fork at the same time, each beside the hooks of the other.
+_forking = threading.local()
 _abandoned: list[Any] = []
 _finalized_in: int | None = None
 _chained: Any = None
@@ -120,21 +121,22 @@ def _part(say: Any) -> None:
 
 def _before_fork() -> None:
     """Lets requests that are under way come to their end, but for those that take their time: these only wait."""
-    global _held
-    _held = []
+    held: list[threading.Lock] = []
+    _forking.held = held
     try:
         by = time.monotonic() + _FORK_PATIENCE
         for engine in list(_used.values()):
             if engine.asking.acquire(timeout=max(0.0, by - time.monotonic())):
-                _held.append(engine.asking)
+                held.append(engine.asking)
     except Exception:
         log.exception("a fork was not waited for")
 
 
 def _after_fork() -> None:
     """In the parent."""
-    for lock in _held:
+    for lock in getattr(_forking, "held", ()):
         lock.release()
+    _forking.held = []
 
 
 def _forked() -> None:
@@ -177,6 +179,8 @@ def on_sigterm(number: int, frame: FrameType | None) -> None:
             return
     try:
         _part(lambda engine: engine.goodbye("normal_shutdown"))
+        for engine in list(_used.values()):
+            engine.tell_unsent()
     except Exception:
         log.exception("a reporter could not say goodbye")
     if callable(_chained):

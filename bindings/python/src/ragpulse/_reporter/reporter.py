@@ -190,7 +190,8 @@ class Reporter(_Base):
     again until the hub has answered for them. Outside of a `with` block the pipeline comes online with its first event,
     and goes offline when the program ends: by returning, by an exit, or (`on_sigterm`) by SIGTERM.
 
-    Made by arguments that no hub takes, it raises a `ValueError`; afterwards it raises nothing.
+    Made by arguments that no hub takes, it raises a `ValueError`; afterwards it raises nothing. It is meant to be made
+    once for a pipeline: it has a thread, from its first event until it is closed or the program ends.
 
     - `pipeline_id`, `pipeline_type`: which pipeline, and its kind, such as `google_drive`; default: the variables
       `RAG_PIPELINE_ID` and `RAG_SERVICE` of the environment.
@@ -205,7 +206,8 @@ class Reporter(_Base):
     - `exit_timeout` (seconds): how long the end of the program waits at most for the hub to take what is left; one
       second at most while the hub is known to be away.
     - `on_sigterm`: `auto` handles SIGTERM where nobody else does, and the process then dies of it as before; `chain`
-      also goes before a handler that is there; `never`.
+      also goes before a handler that is there; `never`. As every handler in Python, it runs when the interpreter comes
+      to it: a main thread that is in a long call into C dies after that call.
     - `on_rejected`: called with each event that the hub refuses for good, from the thread that sends.
     - `retryable`: tells of an exception whether trying again may help.
     """
