@@ -89,6 +89,28 @@ def test_an_exit_or_an_error_of_the_program(live: Hub, tmp_path: Path, leave: st
     assert live.names(name) == ["pipeline:online", "file:processing", "file:failed", "pipeline:offline"]
 
 
+def test_what_is_first_reported_while_the_interpreter_ends_is_sent(live: Hub, tmp_path: Path) -> None:
+    """Newer Pythons start no thread any more by then."""
+    name = fresh("late")
+    text = """
+        import atexit
+        pipeline = Reporter(sys.argv[1], "local_files", url=sys.argv[2])
+        atexit.register(lambda: pipeline.file("a", id="a").completed())
+    """
+    run(tmp_path, text, name, live.url)
+    assert live.names(name) == ["pipeline:online", "file:completed", "pipeline:offline"]
+
+
+def test_events_that_an_end_leaves_behind_are_told(tmp_path: Path) -> None:
+    text = """
+        pipeline = Reporter("p", "t", url=sys.argv[1], exit_timeout=0.2)
+        pipeline.update(a=1)
+    """
+    with started(tmp_path, text, f"http://127.0.0.1:{free_port()}") as process:
+        _, err = process.communicate(timeout=60)
+    assert "3 events of p were not taken" in err
+
+
 def test_an_end_without_a_hub_takes_a_second_at_most_once_it_is_known(tmp_path: Path) -> None:
     text = """
         pipeline = Reporter("p", "t", url=sys.argv[1])
