@@ -1,0 +1,1 @@
+"""Following a pipeline: `machine` decides without I/O, `subscriber` asks the hub."""

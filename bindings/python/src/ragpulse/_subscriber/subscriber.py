@@ -1,0 +1,222 @@
+"""The subscribers as programs see them: the news of one pipeline, in order and once, with the state after each.
+
+What may come in: anything that answers at the hub's address. What they never do: skip or repeat an event; hold more
+than one answer of the hub; go on where the hub refuses.
+"""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final
+
+import anyio
+import httpx
+
+from ragpulse._backoff import Backoff
+from ragpulse._endpoint import Answer, Endpoint, HubError, from_environment, name, quietly, read, too_long, unreachable
+from ragpulse._subscriber.machine import WAIT_SECONDS, Ask, Poller, Refused, Update
+from ragpulse.session import Cursor
+
+_MAX_ANSWER: Final = 80 * 1024 * 1024
+"""The most of an answer that is read, in bytes: a page of 1,000 events of 64 KiB, and something more."""
+_GRACE: Final = 10.0
+"""How much longer than a hub may hold an answer it may take, in seconds."""
+
+
+class _Base:
+    def __init__(
+        self,
+        pipeline_id: str | None = None,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        resume: Mapping[str, Any] | None = None,
+    ) -> None:
+        pipeline_id = pipeline_id or from_environment("RAG_PIPELINE_ID")
+        if not pipeline_id:
+            raise ValueError("name the pipeline, as in Subscriber('my-docs'), or by RAG_PIPELINE_ID")
+        self._endpoint = Endpoint(url, token)
+        self._poller = Poller(name("pipeline id", pipeline_id), Backoff(0.25, 30.0), resume)
+        self._news: deque[Update] = deque()
+        self._closed = False
+
+    @property
+    def pipeline_id(self) -> str:
+        """The pipeline that is followed."""
+        return self._poller.pipeline_id
+
+    @property
+    def status(self) -> dict[str, Any] | None:
+        """The state after the last update that the hub has given, as the payload of `pipeline:status`."""
+        return self._poller.session.status
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """The position of that state."""
+        return self._poller.session.cursor
+
+    @property
+    def cause(self) -> str:
+        """Why the hub is not there at the moment; empty where it is."""
+        return self._poller.cause
+
+    def _next_step(self, deadline: float | None) -> "Ask | float":
+        """What to ask, or until when to rest. Raises where the hub refuses."""
+        now = time.monotonic()
+        left = WAIT_SECONDS if deadline is None else max(0, min(WAIT_SECONDS, round(deadline - now + 0.5)))
+        step = self._poller.next(now, left)
+        if isinstance(step, Refused):
+            raise HubError(step.problem)
+        return step if isinstance(step, Ask) else step.until
+
+    def _options(self) -> dict[str, Any]:
+        return self._endpoint.options(WAIT_SECONDS + _GRACE)
+
+    def _heard(self, answer: Answer) -> None:
+        self._news.extend(self._poller.answered(answer, time.monotonic()))
+
+
+class Subscriber(_Base):
+    """Follows one pipeline of a hub.
+
+    ```python
+    for update in Subscriber("my-docs"):
+        print(update.event, update.status["counts"])
+    ```
+
+    First comes the whole state (`pipeline:status`), then every event, once and in order, with the state after it.
+    While the hub is away it waits; then it goes on where it was, or, where that is not kept any more, with the whole
+    state and the reason. A pipeline that the hub does not know yet is waited for.
+
+    - `pipeline_id`: default: `RAG_PIPELINE_ID`. `url`, `token`: as for a `Reporter`.
+    - `resume`: the `status` of the last update that was seen, in an earlier run perhaps: what came since comes first.
+
+    Raises `ValueError` where it cannot be made so, and `HubError` where the hub refuses for good.
+    """
+
+    def __init__(
+        self,
+        pipeline_id: str | None = None,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        resume: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(pipeline_id, url=url, token=token, resume=resume)
+        self._client = httpx.Client(**self._options())
+
+    def next(self, timeout: float | None = None) -> Update | None:
+        """The next update; None when none came in so many seconds (a hub counts whole ones), or it was closed."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._closed:
+            if self._news:
+                return self._news.popleft()
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                return None
+            step = self._next_step(deadline)
+            if isinstance(step, Ask):
+                self._heard(self._ask(step))
+            else:
+                time.sleep(max(0.0, min(step, step if deadline is None else deadline) - now))
+        return None
+
+    def close(self) -> None:
+        """Ends it. A thread that waits for news is let go with the hub's next answer, within 25 seconds."""
+        self._closed = True
+        self._client.close()
+
+    def _ask(self, ask: Ask) -> Answer:
+        try:
+            url = self._endpoint.events(self.pipeline_id)
+            with quietly(), self._client.stream("GET", url, params=ask.query) as response:
+                content = bytearray()
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    if len(content) > _MAX_ANSWER:
+                        return too_long(response.status_code, _MAX_ANSWER)
+                return read(response.status_code, response.headers, bytes(content))
+        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
+            return unreachable(error)
+
+    def __iter__(self) -> "Subscriber":
+        return self
+
+    def __next__(self) -> Update:
+        update = self.next()
+        if update is None:
+            raise StopIteration
+        return update
+
+    def __enter__(self) -> "Subscriber":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncSubscriber(_Base):
+    """A `Subscriber` for programs that run in an event loop.
+
+    ```python
+    async with AsyncSubscriber("my-docs") as updates:
+        async for update in updates:
+            print(update.event, update.status["counts"])
+    ```
+    """
+
+    _client: httpx.AsyncClient | None = None
+
+    async def next(self) -> Update | None:
+        """The next update; None when it was closed. What has been given is not given again if this is cancelled."""
+        if self._client is None:
+            self._client = httpx.AsyncClient(**self._options())
+        while not self._closed:
+            if self._news:
+                return self._news.popleft()
+            step = self._next_step(None)
+            if isinstance(step, Ask):
+                self._heard(await self._ask(self._client, step))
+            else:
+                await anyio.sleep(max(0.0, step - time.monotonic()))
+        return None
+
+    async def close(self) -> None:
+        """Ends it."""
+        self._closed = True
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _ask(self, client: httpx.AsyncClient, ask: Ask) -> Answer:
+        try:
+            url = self._endpoint.events(self.pipeline_id)
+            with quietly():
+                async with client.stream("GET", url, params=ask.query) as response:
+                    content = bytearray()
+                    async for chunk in response.aiter_bytes():
+                        content += chunk
+                        if len(content) > _MAX_ANSWER:
+                            return too_long(response.status_code, _MAX_ANSWER)
+                    return read(response.status_code, response.headers, bytes(content))
+        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
+            return unreachable(error)
+
+    def __aiter__(self) -> "AsyncSubscriber":
+        return self
+
+    async def __anext__(self) -> Update:
+        update = await self.next()
+        if update is None:
+            raise StopAsyncIteration
+        return update
+
+    async def __aenter__(self) -> "AsyncSubscriber":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

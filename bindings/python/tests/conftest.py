@@ -1,0 +1,32 @@
+"""What all tests of the package share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from ragpulse._reporter import process
+from support import Hub, hub
+
+# The same examples every time: a test that fails now and then tells nobody what to repair.
+settings.register_profile("ragpulse", derandomize=True, database=None, deadline=None)
+settings.load_profile("ragpulse")
+
+# Settings of the person who runs the tests do not reach them.
+for name in ("RAGPULSE_URL", "RAGPULSE_TOKEN", "RAG_PIPELINE_ID", "RAG_SERVICE"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Hub]:
+    """A hub for tests that do not stop it."""
+    with hub() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _reporters_are_stopped() -> Iterator[None]:
+    yield
+    for engine in list(process._used.values()):
+        engine.stop()
