@@ -5,10 +5,10 @@
 import type { PipelineStatus } from "@ragpulse/client";
 import { useConnection, usePipelineIds, usePipelines, usePipelineStore } from "@ragpulse/react";
 import { type ReactElement, useEffect, useMemo, useState } from "react";
-import { show, useAddress, useKeys } from "./hooks.js";
+import { show, useKeys } from "./hooks.js";
 import { FILTERS } from "./lib/address.js";
 import { keep, recall } from "./lib/memory.js";
-import { busiest, orderPipelines, progressOf } from "./lib/pipelines.js";
+import { orderPipelines, progressOf } from "./lib/pipelines.js";
 import { count, percent } from "./lib/format.js";
 import { useTheme } from "./parts/theme-button.js";
 import { Announcer } from "./parts/announcer.js";
@@ -19,6 +19,7 @@ import { Icons } from "./parts/icons.js";
 import { Sidebar } from "./parts/sidebar.js";
 import { Token } from "./parts/token.js";
 import { TopBar } from "./parts/top-bar.js";
+import { useShown } from "./shown.js";
 
 /** All pipelines that are followed, by id; those whose state has not come yet too. */
 function useStates(): ReadonlyMap<string, PipelineStatus | null> {
@@ -29,18 +30,6 @@ function useStates(): ReadonlyMap<string, PipelineStatus | null> {
     for (const state of states) byId.set(state.pipeline_id, state);
     return byId;
   }, [ids, states]);
-}
-
-/** The pipeline to show: the one in the address, else the busiest once all are known, and that one from then on. */
-function useShown(states: ReadonlyMap<string, PipelineStatus | null>): string | null {
-  const { pipeline } = useAddress();
-  const isKnown = states.size > 0 && [...states.values()].every(Boolean);
-  const first = useMemo(() => busiest(states), [states]);
-  const shown = pipeline !== null && states.has(pipeline) ? pipeline : first;
-  useEffect(() => {
-    if (pipeline === null && isKnown && shown !== null) show({ pipeline: shown }, "replace");
-  }, [pipeline, isKnown, shown]);
-  return shown;
 }
 
 /** Whether single keys do something; remembered. */
@@ -57,7 +46,7 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
   const connection = useConnection();
   const store = usePipelineStore();
   const states = useStates();
-  const shown = useShown(states);
+  const { shown, isSettled, isGone } = useShown(states, connection.transport !== null);
   const state = shown === null ? null : (states.get(shown) ?? null);
   const [dialog, setDialog] = useState<"help" | "token" | null>(null);
   // Asked for once by itself, when there is nothing to be seen without one.
@@ -65,6 +54,8 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
   const [singleKeys, setSingleKeys] = useSingleKeys();
   const theme = useTheme();
   const needsToken = isRefused || (connection.cause?.kind === "rejected" && connection.cause.code === "unauthorized");
+  // One pipeline needs no list, unless another one is shown.
+  const isListed = states.size > (isGone ? 0 : 1);
   const order = useMemo(() => orderPipelines(states), [states]);
 
   useEffect(() => {
@@ -97,11 +88,11 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
       }}>{state ? "Skip to the files" : "Skip to the content"}</a>
       <TopBar theme={theme} onHelp={() => setDialog("help")} onToken={() => setDialog("token")} needsToken={needsToken} />
       <Announcer shown={shown} state={state} />
-      <div className={states.size < 2 ? "frame single" : "frame"}>
-        {states.size > 1 && <Sidebar order={order} states={states} shown={shown} />}
+      <div className={isListed ? "frame" : "frame single"}>
+        {isListed && <Sidebar order={order} states={states} shown={shown} />}
         <main className="main" id="main" tabIndex={-1}>
           {state ? <Detail key={state.pipeline_id} state={state} /> : (
-            <Empty shown={shown} needsToken={needsToken} onToken={() => setDialog("token")} />
+            <Empty shown={shown} isSettled={isSettled} isGone={isGone} needsToken={needsToken} onToken={() => setDialog("token")} />
           )}
         </main>
       </div>

@@ -2,7 +2,8 @@
 import { useNow as useHubNow } from "@ragpulse/react/components";
 import { createContext, use, useEffect, useRef, useSyncExternalStore } from "react";
 import type { Activity } from "./lib/activity.js";
-import { readView, type View, writeView } from "./lib/address.js";
+import type { View } from "./lib/address.js";
+import { AddressBar, type How } from "./lib/address-bar.js";
 
 /** The meters of all pipelines. */
 export const ActivityContext = createContext<Activity | null>(null);
@@ -17,38 +18,15 @@ export function useActivity(): Activity {
 /** The hub's time in milliseconds, by the second: who uses it is drawn each second. */
 export const useNow = (): number => useHubNow() ?? 0;
 
-const viewers = new Set<() => void>();
-function onView(listener: () => void): () => void {
-  viewers.add(listener);
-  addEventListener("popstate", listener);
-  addEventListener("hashchange", listener);
-  return () => {
-    viewers.delete(listener);
-    removeEventListener("popstate", listener);
-    removeEventListener("hashchange", listener);
-  };
-}
-let lastView: { readonly hash: string; readonly view: View } = { hash: "\0", view: readView("") };
-function currentView(): View {
-  const { hash } = location;
-  if (hash !== lastView.hash) lastView = { hash, view: readView(hash) };
-  return lastView.view;
-}
+const address = new AddressBar(window);
+const onView = (listener: () => void): (() => void) => address.subscribe(listener);
+const currentView = (): View => address.view;
 
 /** Shows something else; `push` makes the back button lead back to what was shown. */
-export function show(change: Partial<View>, how: "push" | "replace" = "push"): void {
-  const fragment = writeView({ ...currentView(), ...change });
-  if (fragment === writeView(currentView())) return;
-  if (how === "push") history.pushState({ from: "ragpulse" }, "", fragment);
-  else history.replaceState(history.state, "", fragment);
-  for (const listener of [...viewers]) listener();
-}
+export const show = (change: Partial<View>, how: How = "push"): void => address.show(change, how);
 
 /** Goes back to what was shown before this, where that was this page; else shows something else in its place. */
-export function back(otherwise: Partial<View>): void {
-  if ((history.state as { from?: unknown } | null)?.from === "ragpulse") history.back();
-  else show(otherwise, "replace");
-}
+export const back = (otherwise: Partial<View>): void => address.back(otherwise);
 
 /** What is to be shown, as the address says. */
 export const useAddress = (): View => useSyncExternalStore(onView, currentView);

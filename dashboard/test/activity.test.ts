@@ -10,7 +10,7 @@ function fakeStore(snapshot: Pick<PipelineStatus, "files" | "limits"> | null) {
   let onUpdate: (update: Update) => void = () => {};
   let onFrame = (): void => {};
   const parts = {
-    connection: { state: "websocket", cause: null },
+    connection: { state: "connecting", cause: null },
     vitals: { heardAt: null, latencyMs: 1, clockOffsetMs: 0 },
     getSnapshot: () => snapshot,
     onUpdate: (listener: typeof onUpdate) => { onUpdate = listener; return () => { onUpdate = () => {}; }; },
@@ -25,12 +25,13 @@ function fakeStore(snapshot: Pick<PipelineStatus, "files" | "limits"> | null) {
 
 test("ends count when the hub heard of them, events when they came, and a replay is no latency", () => {
   vi.useFakeTimers({ now: NOW });
-  const { store, parts, event, update } = fakeStore(null);
+  const { store, event, update } = fakeStore(null);
   const activity = new Activity(store);
   const stop = activity.watch();
-  parts.connection.state = "connecting";
   update(event("file:completed", at(120)));
-  parts.connection.state = "websocket";
+  vi.setSystemTime(NOW - 1_000);
+  update({ kind: "connection", status: { state: "websocket", cause: null } });
+  vi.setSystemTime(NOW);
   update(event("file:failed", at(0.03)));
   update(event("file:progress", at(0.01)));
   const { ended, failed, events, latency } = activity.of("p");
@@ -39,6 +40,38 @@ test("ends count when the hub heard of them, events when they came, and a replay
   stop();
   update(event("file:completed", at(0)));
   expect(activity.of("p").events.sum(NOW + 1_000, 60)).toBe(3);
+  vi.useRealTimers();
+});
+
+test("what the hub had before the socket stood is no latency, nor is what polls bring, whatever the clocks say", () => {
+  vi.useFakeTimers({ now: NOW });
+  const { store, parts, event, update } = fakeStore(null);
+  // The hub's clock is five seconds ahead.
+  parts.vitals.clockOffsetMs = 5_000;
+  const hubAt = (millis: number): string => new Date(Date.now() + 5_000 - millis).toISOString();
+  const activity = new Activity(store);
+  activity.watch();
+  const { latency } = activity.of("p");
+  const connection = (state: "websocket" | "polling" | "waiting") => update({ kind: "connection", status: { state, cause: null } });
+  const worst = (): number | null => latency.quantile(activity.now(), 300, 1);
+  connection("polling");
+  update(event("file:progress", hubAt(900)));
+  expect(worst()).toBeNull();
+  connection("websocket");
+  update(event("file:progress", hubAt(4)));
+  expect(worst()).toBeNull();
+  vi.setSystemTime(NOW + 1_000);
+  update(event("file:progress", hubAt(20)));
+  expect(worst()).toBeCloseTo(20, 5);
+  // An outage of a minute, and all of it is sent after the socket stands again.
+  connection("waiting");
+  vi.setSystemTime(NOW + 61_000);
+  connection("websocket");
+  for (let millis = 60_000; millis > 0; millis -= 1_000) update(event("file:progress", hubAt(millis)));
+  expect(worst()).toBeCloseTo(20, 5);
+  vi.setSystemTime(NOW + 62_000);
+  update(event("file:progress", hubAt(35)));
+  expect(worst()).toBeCloseTo(35, 5);
   vi.useRealTimers();
 });
 

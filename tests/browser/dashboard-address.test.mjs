@@ -79,7 +79,9 @@ test("an address that says what is not there shows something, and says what is m
     await view.sheet("nobody").waitFor({ state: "detached" });
     assert.equal(await view.filter("All").getAttribute("aria-pressed"), "true");
     await view.page.evaluate(() => (location.hash = "#pipeline=gone"));
-    await view.shows(view.title, /^other$/);
+    await view.shows(view.title, /^There is no pipeline “gone”$/);
+    await view.button("Show what there is").click();
+    await view.shows(view.title, /^documents$|^other$/);
     await view.assertClean();
   } finally {
     await view.close();

@@ -240,7 +240,7 @@ test(`search and filter over ${FILES} files find what no state lists`, { timeout
   }
 });
 
-// Two things that do not hold yet. They are run, and say when they do: then their `todo` is to go.
+// What does not hold yet is run, and says when it does: then its `todo` is to go.
 
 test("a file that is deleted leaves the list, also where the pages of other files are in it", {
   timeout: 120_000, todo: "@ragpulse/react keeps a deleted file of the state in the list once pages were fetched (listing.ts)",
@@ -263,9 +263,7 @@ test("a file that is deleted leaves the list, also where the pages of other file
   }
 });
 
-test("files are found by their cause, also those that no state lists", {
-  timeout: 120_000, todo: "the hub looks for `q` in name, id and path only, and the page says that it searches causes",
-}, async () => {
+test("files are found by their cause, also those that no state lists", { timeout: 120_000 }, async () => {
   const view = await opened();
   try {
     await view.search.fill("no text in file-0800");

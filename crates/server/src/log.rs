@@ -81,7 +81,8 @@ pub enum Extent {
 pub struct FilesQuery {
     /// Only those in this state.
     pub state: Option<FileState>,
-    /// Only those whose name, path or id contains this, in any case.
+    /// Only those that contain this, in any case: in their name, path or id, in the type, message or stage of their error,
+    /// or in the reason or message of their being skipped.
     pub contains: Option<String>,
     /// Only those after this `seq`.
     pub after: u64,

@@ -301,3 +301,40 @@ async fn files_beyond_a_snapshot_are_paged() {
     assert_eq!((status.as_u16(), problem["field"].as_str()), (400, Some("state")));
     assert_eq!(hub.get("/api/pipelines/none/files").await.1["code"], "unknown_pipeline");
 }
+
+/// A file is found by what became of it too, in every store.
+#[tokio::test]
+async fn files_are_found_by_their_cause() {
+    let directory = tempfile::tempdir().unwrap();
+    for hub in
+        [TestHub::in_memory(|_| ()).await, TestHub::at(&directory.path().join("store.db"), |_| ()).await]
+    {
+        let report = |name: &str, file: &str, more: Value| {
+            let mut data = json!({ "file": { "name": file, "path": "/in" } });
+            data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({ "event": name, "data": data })
+        };
+        let error = json!({ "type": "ParserError", "message": "No TEXT in it", "stage": "extraction" });
+        let events = json!([
+            online(),
+            report("file:failed", "a", json!({ "error": error })),
+            report("file:skipped", "b", json!({ "reason": "duplicate", "message": "Same as Größe" })),
+            report("file:completed", "c", json!({})),
+        ]);
+        hub.publish("p", events).await;
+        for (wanted, found) in [
+            ("parsererror", &["a"][..]),
+            ("no%20text", &["a"]),
+            ("EXTRACTION", &["a"]),
+            ("Duplic", &["b"]),
+            ("GR%C3%96%C3%9FE", &["b"]),
+            ("/IN", &["a", "b", "c"]),
+            ("unheard", &[]),
+        ] {
+            let (_, page) = hub.get(&format!("/api/pipelines/p/files?q={wanted}")).await;
+            let files = page["files"].as_array().unwrap().iter();
+            let names: Vec<_> = files.map(|file| file["name"].as_str().unwrap()).collect();
+            assert_eq!(names, found, "{wanted}");
+        }
+    }
+}

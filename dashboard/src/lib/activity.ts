@@ -28,9 +28,12 @@ export class Activity {
   readonly #store: PipelineStatusStore;
   readonly #byPipeline = new Map<string, PipelineActivity>();
   readonly #replaced = new Set<string>();
+  /** Since when the socket stands, by this machine's clock; null while it does not. */
+  #liveSince: number | null;
 
   constructor(store: PipelineStatusStore) {
     this.#store = store;
+    this.#liveSince = store.connection.state === "websocket" ? Date.now() : null;
   }
 
   /** The hub's time, in milliseconds since 1970, as far as it is known. */
@@ -54,6 +57,10 @@ export class Activity {
     const stopUpdates = store.onUpdate((update) => {
       if (update.kind === "removed" || update.kind === "reset") this.#byPipeline.delete(update.pipeline);
       if (update.kind === "snapshot") this.#replaced.add(update.pipeline);
+      if (update.kind === "connection") {
+        // Told at once, while the store's own answer changes with the next frame.
+        this.#liveSince = update.status.state === "websocket" ? (this.#liveSince ?? Date.now()) : null;
+      }
       if (update.kind !== "event") return;
       const { ended, failed, events, latency } = this.of(update.pipeline);
       const now = this.now();
@@ -61,8 +68,10 @@ export class Activity {
       events.add(now);
       if (ENDS.has(update.event.event)) ended.add(received);
       if (update.event.event === "file:failed") failed.add(received);
-      // What is caught up with, before the connection stands, was not published just now.
-      if (store.connection.state === "websocket") latency.add(now, Math.max(0, now - received));
+      // What the hub had before the socket stood is caught up with, also where it comes after that; and a poll waits.
+      if (this.#liveSince !== null && received >= this.#liveSince + store.vitals.clockOffsetMs) {
+        latency.add(now, Math.max(0, now - received));
+      }
     });
     // A snapshot can be read once listeners are told of it.
     const stopFrames = store.subscribe(() => {

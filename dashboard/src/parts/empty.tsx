@@ -3,6 +3,9 @@ import { useConnection } from "@ragpulse/react";
 import { explain, useLabels } from "@ragpulse/react/components";
 import type { ReactElement } from "react";
 import { Command } from "./copy.js";
+import { show } from "../hooks.js";
+import { isTokenWanting, titleOf } from "../lib/refusals.js";
+import { shown as text } from "../lib/text.js";
 import { Icon } from "./icons.js";
 
 const EVENTS = [
@@ -23,11 +26,13 @@ const curl = (): string =>
 
 interface EmptyProps {
   readonly shown: string | null;
+  readonly isSettled: boolean;
+  readonly isGone: boolean;
   readonly needsToken: boolean;
   readonly onToken: () => void;
 }
 
-export function Empty({ shown, needsToken, onToken }: EmptyProps): ReactElement {
+export function Empty({ shown, isSettled, isGone, needsToken, onToken }: EmptyProps): ReactElement {
   const connection = useConnection();
   const { state, transport, retry } = connection;
   const labels = useLabels();
@@ -46,17 +51,30 @@ export function Empty({ shown, needsToken, onToken }: EmptyProps): ReactElement 
     return (
       <section className="empty" id="empty">
         {mark}
-        <h1 id="empty-title">The hub cannot be reached</h1>
+        <h1 id="empty-title">{titleOf(connection.cause)}</h1>
         <p>{explain(labels, state, connection.cause)}</p>
+        {isTokenWanting(connection.cause) && (
+          <button type="button" className="button primary" onClick={onToken}><Icon name="key" />Enter another token</button>
+        )}
         {state === "waiting" && <button type="button" className="button" onClick={retry}><Icon name="retry" />Try now</button>}
       </section>
     );
   }
-  if (shown !== null || transport === null) {
+  if (isGone && shown !== null) {
     return (
       <section className="empty" id="empty">
         {mark}
-        <h1 id="empty-title">{shown === null ? "Connecting to the hub" : `Waiting for “${shown}”`}</h1>
+        <h1 id="empty-title">There is no pipeline “{text(shown)}”</h1>
+        <p>The hub does not know it: it was forgotten, or has not reported yet. It shows up here as soon as it reports.</p>
+        <button type="button" className="button" onClick={() => show({ pipeline: null, file: null })}>Show what there is</button>
+      </section>
+    );
+  }
+  if (shown !== null || transport === null || !isSettled) {
+    return (
+      <section className="empty" id="empty">
+        {mark}
+        <h1 id="empty-title">{shown === null ? "Connecting to the hub" : `Waiting for “${text(shown)}”`}</h1>
         <p>{shown === null ? "Pipelines will show up here." : "Its state is on its way."}</p>
       </section>
     );

@@ -92,6 +92,10 @@ pub(crate) fn page() -> Result<String> {
     for (request, body) in HTTP {
         let _ = writeln!(out, "| {request} | {} |", link(body, &definitions));
     }
+    out.push_str(
+        "\n`q` finds files that contain it, in any case: in their name, path or id, in the type, message or stage of their \
+         error,\nor in the reason or message of their being skipped.\n",
+    );
     out.push_str("\n## Problems\n\n| code | status | retryable | fault | meaning |\n|---|---|---|---|---|\n");
     for code in Code::ALL {
         let retryable = if code.retryable() { "yes" } else { "no" };

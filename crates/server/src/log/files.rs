@@ -36,7 +36,17 @@ pub(super) fn page(query: FilesQuery, mut look: impl FnMut(&mut dyn FnMut(&Pipel
     FilesPage { files, next_after }
 }
 
+/// Whether the text, in lower case, is in what people know a file by: its name, id and path, and what became of it.
 fn contains(file: &FileStatus, wanted: &str) -> bool {
     let has = |text: &str| text.to_lowercase().contains(wanted);
-    has(&file.name) || has(&file.id) || file.path.as_deref().is_some_and(has)
+    has(&file.name)
+        || has(&file.id)
+        || file.path.as_deref().is_some_and(has)
+        || file.message.as_deref().is_some_and(has)
+        || file.reason.as_ref().is_some_and(|reason| has(reason.as_str()))
+        || file.error.as_ref().is_some_and(|error| {
+            has(&error.kind)
+                || has(&error.message)
+                || error.stage.as_ref().is_some_and(|stage| has(stage.as_str()))
+        })
 }
