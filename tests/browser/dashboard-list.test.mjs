@@ -240,10 +240,10 @@ test(`search and filter over ${FILES} files find what no state lists`, { timeout
   }
 });
 
-// Two things that do not hold yet. They are run, and say when they do: then their `todo` is to go.
+// What has a `todo` does not hold yet. It is run, and says when it does: then its `todo` is to go.
 
 test("a file that is deleted leaves the list, also where the pages of other files are in it", {
-  timeout: 120_000, todo: "@ragpulse/react keeps a deleted file of the state in the list once pages were fetched (listing.ts)",
+  timeout: 120_000,
 }, async () => {
   const view = await opened();
   try {
