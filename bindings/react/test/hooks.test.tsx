@@ -344,6 +344,37 @@ describe("a lost connection", () => {
     expect(told).toEqual(["failed"]);
   });
 
+  test("is over when a store that took the place of the lost one is connected", async () => {
+    const own = () => {
+      const store = createPipelineStatusStore({ ...hub.options, transport: "websocket" });
+      store.connect();
+      return store;
+    };
+    let store = own();
+    let afterMs = 5_000;
+    const { rerender } = renderHook(() => useLostConnection((lost) => told.push(lost && lost.cause?.kind), { afterMs }), {
+      wrapper: ({ children }) => <PipelineStatusProvider store={store}>{children}</PipelineStatusProvider>,
+    });
+    await until(() => expect(store.connection.state).toBe("websocket"));
+    hub.sockets_are = "lost";
+    hub.drop();
+    await pass(6_000);
+    expect(told).toEqual(["failed"]);
+    // Another delay is no other loss.
+    afterMs = 6_000;
+    rerender();
+    await pass(20_000);
+    expect(told).toEqual(["failed"]);
+    hub.sockets_are = "open";
+    store.close();
+    store = own();
+    rerender();
+    await pass(3_000);
+    expect(store.connection.state).toBe("websocket");
+    expect(told).toEqual(["failed", null]);
+    store.close();
+  });
+
   test("ends with the store, and is not told after the component is gone", async () => {
     const { result, unmount } = await page();
     hub.sockets_are = "lost";
