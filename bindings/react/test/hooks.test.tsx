@@ -233,6 +233,26 @@ describe("reading", () => {
     expect(document.querySelector("i")?.textContent).toBe("docs");
   });
 
+  test("keeps a pipeline of somebody's own store when whoever else held it lets it go", async () => {
+    vi.useFakeTimers();
+    const store = createPipelineStatusStore({ ...hub.options, pipelines: [] });
+    store.connect();
+    const letGo = store.follow(["docs"]);
+    await until(() => expect(store.getSnapshot("docs")).not.toBeNull());
+    const { result, unmount } = renderHook(() => usePipelineStatus("docs"), {
+      wrapper: ({ children }) => <PipelineStatusProvider store={store}>{children}</PipelineStatusProvider>,
+    });
+    act(letGo);
+    await pass(10_000);
+    act(() => hub.file("docs", "c", "queued"));
+    await pass(1_000);
+    expect(result.current?.files.map(({ id }) => id)).toEqual(["a", "b", "c"]);
+    unmount();
+    await pass(10_000);
+    expect(store.pipelines).toEqual([]);
+    store.close();
+  });
+
   test("a file draws anew only when it changes itself", async () => {
     const drawn: Record<string, number> = { a: 0, b: 0 };
     function One({ id }: { id: string }): ReactElement {
