@@ -141,6 +141,24 @@ describe("the provider", () => {
     expect(hub.opened).toBe(1);
   });
 
+  test("connects with another token after the hub has refused the one before", async () => {
+    hub.wanted = "two";
+    let token = "one";
+    const { result, rerender } = renderHook(() => ({ connection: useConnection(), status: usePipelineStatus("docs") }), {
+      wrapper: ({ children }) => <PipelineStatusProvider {...hub.options} transport="websocket" token={token}>{children}</PipelineStatusProvider>,
+    });
+    await waitFor(() => expect(result.current.connection).toMatchObject({ state: "closed", cause: { kind: "rejected", code: "unauthorized" } }));
+    const { opened } = hub;
+    rerender();
+    await settle();
+    expect(hub.opened).toBe(opened);
+    token = "two";
+    rerender();
+    await waitFor(() => expect(result.current.connection).toMatchObject({ state: "websocket", cause: null }));
+    await waitFor(() => expect(result.current.status?.files.length).toBe(2));
+    expect(hub.opened).toBe(opened + 1);
+  });
+
   test("passes on somebody's own store without connecting or closing it", async () => {
     const store = createPipelineStatusStore(hub.options);
     const { result, unmount } = renderHook(() => usePipelineStore(), {
