@@ -240,10 +240,9 @@ test(`search and filter over ${FILES} files find what no state lists`, { timeout
   }
 });
 
-// What does not hold yet is run, and says when it does: then its `todo` is to go.
 
 test("a file that is deleted leaves the list, also where the pages of other files are in it", {
-  timeout: 120_000, todo: "@ragpulse/react keeps a deleted file of the state in the list once pages were fetched (listing.ts)",
+  timeout: 120_000,
 }, async () => {
   const view = await opened();
   try {

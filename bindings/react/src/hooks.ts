@@ -32,8 +32,8 @@ function useHeld(): Held {
 /** What is selected of a store; the same object as long as it is equal. Follows a pipeline while the component is mounted. */
 function useView<T>(select: (view: View) => T, isEqual: (a: T, b: T) => boolean = Object.is, id?: PipelineId): T {
   const { store, first } = useHeld();
-  // What was followed to begin with is not ours to let go.
-  useEffect(() => (id === undefined || first.pipelines.includes(id) ? undefined : store.follow([id])), [store, id]);
+  // Also what is followed already: somebody else may let it go.
+  useEffect(() => (id === undefined ? id : store.follow([id])), [store, id]);
   const last = useRef<{ readonly value: T } | null>(null);
   let current = last.current;
   const read = (view: View) => (): T => {
@@ -59,7 +59,7 @@ export const usePipelineIds = (): readonly PipelineId[] => useView((view) => vie
 
 /** The states of the pipelines that are followed, in the order of their ids, as far as they are known. */
 export const usePipelines = (): readonly PipelineStatus[] =>
-  useView((view) => view.pipelines.map(view.getSnapshot).filter((state) => state !== null), isSameList);
+  useView((view) => view.pipelines.map(view.getSnapshot).filter((state) => !!state), isSameList);
 
 /**
  * What is selected of a pipeline's state, which is null where there is none (yet). Follows the pipeline while it is

@@ -1,13 +1,13 @@
 // An alarm when nothing comes from the hub for longer than a moment.
 //
 // What may come in: losses of any length, a page that is hidden, a store that is closed. What it never does: cry for a
-// loss that heals by itself, while nobody looks, or for a connection that was closed on purpose; cry twice for one loss.
+// loss that heals by itself, while nobody looks, or for a connection that was closed on purpose; cry twice for one own.
 import type { Cause } from "@ragpulse/client";
 import { useEffect, useInsertionEffect, useRef } from "react";
 
 import { usePipelineStore } from "./hooks.js";
 
-/** What is known of a loss. */
+/** What is known of a own. */
 export interface LostConnection {
   /** Why, as far as it is known. */
   readonly cause: Cause | null;
@@ -28,30 +28,28 @@ export interface LostConnectionOptions {
 export function useLostConnection(callback: (lost: LostConnection | null) => void, options: LostConnectionOptions = {}): void {
   const { afterMs = 10_000 } = options;
   const store = usePipelineStore();
-  const latest = useRef(callback);
+  // Beyond one store: an alarm is over when a store that took its place is connected.
+  const own = useRef({ callback, since: 0, told: false }).current;
   useInsertionEffect(() => {
-    latest.current = callback;
+    own.callback = callback;
   });
   useEffect(() => {
-    let since = 0;
-    let told = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const look = (): void => {
       const { state } = store.connection;
       const isLost = state === "connecting" || state === "waiting";
-      if (!isLost) since = 0;
-      else since ||= Date.now();
-      if (told === isLost || document.hidden) {
+      own.since = isLost ? own.since || Date.now() : 0;
+      if (own.told === isLost || document.hidden) {
         clearTimeout(timer);
         timer = undefined;
       } else if (isLost) {
         timer ??= setTimeout(() => {
-          told = true;
-          latest.current({ cause: store.connection.cause, since });
+          own.told = true;
+          own.callback({ cause: store.connection.cause, since: own.since });
         }, afterMs);
       } else {
-        told = false;
-        latest.current(null);
+        own.told = false;
+        own.callback(null);
       }
     };
     const stop = store.subscribe(look);

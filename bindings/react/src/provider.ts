@@ -24,8 +24,8 @@ export interface Held {
 interface Kept extends Held {
   /** Says which store this is: somebody's own, or the options that made it. */
   readonly key: unknown;
-  /** The hub of the states in it. */
-  readonly hub: string;
+  /** The hub of the states in it; absent for somebody's own. */
+  readonly hub?: string;
   /** Connects it; absent for somebody's own, which is not ours to connect or close. */
   readonly connect?: () => void;
   closing?: ReturnType<typeof setTimeout>;
@@ -39,7 +39,9 @@ export const Context = createContext<Held | null>(null);
  *
  * A store of one's own is neither connected nor closed. One that the provider makes is connected while it is mounted, and
  * made anew when `url`, `pipelines`, `transport`, `polling`, `clientId` or `reports` say something else than before; what
- * is known of the same hub stays. A changed `token` is used from then on; `initial`, `io` and `fetch` count when a store
+ * is known of the new `pipelines` at the same hub stays, and any other that a hook follows is fetched anew. A changed
+ * `token` is used from then on. Where the hub has refused the one before, another text connects again; another function
+ * does not, as it may mean nothing: give the provider another `key` then. `initial`, `io` and `fetch` count when a store
  * is made.
  */
 export type PipelineStatusProviderProps = { readonly children?: ReactNode } & (
@@ -57,20 +59,19 @@ function viewOf(store: PipelineStatusStore): View {
 
 /** Gives the components below it the pipelines of a hub. */
 export function PipelineStatusProvider({ children, ...props }: PipelineStatusProviderProps): ReactElement {
-  const given = props.store ? undefined : props.token;
+  const given = (props as Partial<ConnectOptions>).token;
   const token = useRef(given);
   const key = props.store ??
     JSON.stringify([`${props.url}`, props.pipelines, props.transport, props.polling, props.clientId, props.reports]);
   const make = (last?: Kept): Kept => {
-    if (props.store) return { key, hub: "", store: props.store, first: viewOf(props.store) };
-    const { url, initial } = props;
-    const hub = `${url}`;
-    const known = last?.hub === hub ? last.store.pipelines.map(last.store.getSnapshot).filter((state) => state !== null) : [];
+    if (props.store) return { key, store: props.store, first: viewOf(props.store) };
+    const hub = `${props.url}`;
+    const known = last?.hub === hub ? last.store.pipelines.map(last.store.getSnapshot).filter((state) => !!state) : [];
     const store = createPipelineStatusStore({
       ...props,
       // A server has no page that an address could be relative to; it opens nothing either.
-      url: typeof location === "object" ? url : new URL(url, "http://localhost"),
-      initial: known[0] ? known : (initial ?? []),
+      url: typeof location === "object" ? hub : new URL(hub, "http://localhost"),
+      initial: known[0] ? known : (props.initial ?? []),
       // Whatever it is then. That there is none is said by the client's own words for it.
       token: (() => (typeof token.current === "function" ? token.current() : token.current)) as TokenSource,
     });
@@ -85,7 +86,11 @@ export function PipelineStatusProvider({ children, ...props }: PipelineStatusPro
   });
   useEffect(() => {
     // A new text means that the old one ends; a new function may mean nothing.
-    if (typeof given === "string") held.store.refreshToken();
+    if (typeof given === "string") {
+      // A store that the hub has refused may be closed for good.
+      if (held.store.connection.cause?.kind === "rejected") keep(make(held));
+      else held.store.refreshToken();
+    }
   }, [given]);
   useEffect(() => {
     if (!held.connect) return;

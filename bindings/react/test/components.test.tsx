@@ -372,6 +372,26 @@ describe("FileList", () => {
     expect(names().length).toBe(11);
   });
 
+  test("a file that is deleted is gone, though the page is drawn before the state is told", async () => {
+    const all = Array.from({ length: 6 }, (_, index) => fileOf(`f${index}`, index + 1));
+    hub.files.set("docs", all);
+    hub.put({ ...statusOf("docs", all), files: all.slice(3), limits: { open: 10, ended: 3 } });
+    const store = createPipelineStatusStore({ ...hub.options, pipelines: ["docs"] });
+    store.connect();
+    render(<PipelineStatusProvider store={store}><FileList pipeline="docs" /></PipelineStatusProvider>);
+    await waitFor(() => expect(names().length).toBe(6));
+    await waitFor(() => expect(names()).not.toContain("Loading…"));
+    // Within one act the list is drawn when it ends, which is before the next frame.
+    act(() => hub.publish("docs", "file:deleted", { file: { id: "f4", name: "f4.pdf" }, previous_state: "completed" }));
+    expect(store.getSnapshot("docs")?.files.some(({ id }) => id === "f4")).toBe(true);
+    await waitFor(() => expect(store.getSnapshot("docs")?.counts.completed).toBe(5));
+    await waitFor(() => expect(names()).toEqual(["f5.pdf", "f3.pdf", "f0.pdf", "f1.pdf", "f2.pdf"]));
+    // Another file of the same id is listed again.
+    act(() => hub.file("docs", "f4", "processing"));
+    await waitFor(() => expect(names()[0]).toBe("f4.pdf"));
+    store.close();
+  });
+
   test("says why the others could not be loaded, and tries again", async () => {
     const all = Array.from({ length: 6 }, (_, index) => fileOf(`f${index}`, index + 1));
     hub.files.set("docs", all);

@@ -141,6 +141,24 @@ describe("the provider", () => {
     expect(hub.opened).toBe(1);
   });
 
+  test("connects with another token after the hub has refused the one before", async () => {
+    hub.wanted = "two";
+    let token = "one";
+    const { result, rerender } = renderHook(() => ({ connection: useConnection(), status: usePipelineStatus("docs") }), {
+      wrapper: ({ children }) => <PipelineStatusProvider {...hub.options} transport="websocket" token={token}>{children}</PipelineStatusProvider>,
+    });
+    await waitFor(() => expect(result.current.connection).toMatchObject({ state: "closed", cause: { kind: "rejected", code: "unauthorized" } }));
+    const { opened } = hub;
+    rerender();
+    await settle();
+    expect(hub.opened).toBe(opened);
+    token = "two";
+    rerender();
+    await waitFor(() => expect(result.current.connection).toMatchObject({ state: "websocket", cause: null }));
+    await waitFor(() => expect(result.current.status?.files.length).toBe(2));
+    expect(hub.opened).toBe(opened + 1);
+  });
+
   test("passes on somebody's own store without connecting or closing it", async () => {
     const store = createPipelineStatusStore(hub.options);
     const { result, unmount } = renderHook(() => usePipelineStore(), {
@@ -231,6 +249,26 @@ describe("reading", () => {
     act(() => hub.file("docs", "c", "queued"));
     await pass(1_000);
     expect(document.querySelector("i")?.textContent).toBe("docs");
+  });
+
+  test("keeps a pipeline of somebody's own store when whoever else held it lets it go", async () => {
+    vi.useFakeTimers();
+    const store = createPipelineStatusStore({ ...hub.options, pipelines: [] });
+    store.connect();
+    const letGo = store.follow(["docs"]);
+    await until(() => expect(store.getSnapshot("docs")).not.toBeNull());
+    const { result, unmount } = renderHook(() => usePipelineStatus("docs"), {
+      wrapper: ({ children }) => <PipelineStatusProvider store={store}>{children}</PipelineStatusProvider>,
+    });
+    act(letGo);
+    await pass(10_000);
+    act(() => hub.file("docs", "c", "queued"));
+    await pass(1_000);
+    expect(result.current?.files.map(({ id }) => id)).toEqual(["a", "b", "c"]);
+    unmount();
+    await pass(10_000);
+    expect(store.pipelines).toEqual([]);
+    store.close();
   });
 
   test("a file draws anew only when it changes itself", async () => {
@@ -342,6 +380,37 @@ describe("a lost connection", () => {
     expect(told).toEqual([]);
     await pass(2_000);
     expect(told).toEqual(["failed"]);
+  });
+
+  test("is over when a store that took the place of the lost one is connected", async () => {
+    const own = () => {
+      const store = createPipelineStatusStore({ ...hub.options, transport: "websocket" });
+      store.connect();
+      return store;
+    };
+    let store = own();
+    let afterMs = 5_000;
+    const { rerender } = renderHook(() => useLostConnection((lost) => told.push(lost && lost.cause?.kind), { afterMs }), {
+      wrapper: ({ children }) => <PipelineStatusProvider store={store}>{children}</PipelineStatusProvider>,
+    });
+    await until(() => expect(store.connection.state).toBe("websocket"));
+    hub.sockets_are = "lost";
+    hub.drop();
+    await pass(6_000);
+    expect(told).toEqual(["failed"]);
+    // Another delay is no other loss.
+    afterMs = 6_000;
+    rerender();
+    await pass(20_000);
+    expect(told).toEqual(["failed"]);
+    hub.sockets_are = "open";
+    store.close();
+    store = own();
+    rerender();
+    await pass(3_000);
+    expect(store.connection.state).toBe("websocket");
+    expect(told).toEqual(["failed", null]);
+    store.close();
   });
 
   test("ends with the store, and is not told after the component is gone", async () => {

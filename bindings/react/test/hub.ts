@@ -64,6 +64,12 @@ class Socket implements SocketLike {
   tell(event: string, argument?: unknown): void {
     if (this.active) (this.#listeners.get(event) as ((argument: unknown) => void) | undefined)?.(argument);
   }
+  /** The hub says no, which the library knows from a connection that could not be made. */
+  deny(message: string): void {
+    if (!this.active) return;
+    this.active = false;
+    (this.#listeners.get("connect_error") as ((error: Error) => void) | undefined)?.(new Error(message));
+  }
   receive(event: string, data: unknown): void {
     if (this.active) this.#any(event, data);
   }
@@ -83,6 +89,8 @@ export class Hub {
   opened = 0;
   /** Whether sockets can be opened, are refused by something in between, or by the network. */
   sockets_are: "open" | "refused" | "lost" = "open";
+  /** Which token sockets are to show; null for any or none. */
+  wanted: string | null = null;
   clockAheadMs = 0;
   /** All files of a pipeline, where its pages hold more than its state. */
   readonly files = new Map<string, FileStatus[]>();
@@ -96,11 +104,14 @@ export class Hub {
     return { url: "http://hub.test", reports: false, io: this.io, fetch: this.fetch };
   }
 
-  readonly io = (): SocketLike => {
+  readonly io = (_url = "", { auth = {} }: { readonly auth?: Record<string, unknown> } = {}): SocketLike => {
     const socket = new Socket(this);
     this.opened += 1;
     this.sockets.add(socket);
     setTimeout(() => {
+      if (this.wanted !== null && auth["token"] !== this.wanted) {
+        return socket.deny("unauthorized: this token is not known");
+      }
       if (this.sockets_are === "open") return socket.tell("connect");
       if (this.sockets_are === "refused") socket.active = true;
       socket.tell("connect_error", new Error("websocket error"));

@@ -23,7 +23,7 @@ export class Endpoint {
       // Told below.
     }
     if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search) {
-      throw new TypeError("url: give a hub's address such as http://127.0.0.1:8103, without user, password or query");
+      throw new TypeError("url: give http://HOST:PORT of a hub, without user, password or query");
     }
     this.origin = url.origin;
     this.path = url.pathname.replace(/\/+$/, "");

@@ -9,7 +9,7 @@ import type { PipelineStatusStore } from "./store.js";
 export interface FilesQuery {
   /** Only those in this state. */
   readonly state?: FileState;
-  /** Only those whose name, path or id contains this, whatever the case. */
+  /** Only those whose name, path, id or cause contains this, whatever the case. */
   readonly q?: string;
   /** Only those after this `seq`: `next_after` of the page before. Default: from the first. */
   readonly after?: number;

@@ -64,7 +64,8 @@ function inOrder(files: readonly FileStatus[]): FileStatus[] {
 interface Beyond {
   readonly key: string;
   readonly kept: Map<string, FileStatus>;
-  readonly deleted: Set<string>;
+  /** By the `seq` of the deletion: what is newer is another file of that id. */
+  readonly deleted: Map<string, number>;
 }
 
 /** Lists the files of a pipeline. */
@@ -86,8 +87,8 @@ export function useListing(pipeline: PipelineId, { state, search, settledSearch,
   });
   const { items, isLoading, error, hasMore, loadMore: loadPage, reload } = pages;
 
-  const beyond = useRef<Beyond>({ key, kept: new Map(), deleted: new Set() });
-  if (beyond.current.key !== key) beyond.current = { key, kept: new Map(), deleted: new Set() };
+  const beyond = useRef<Beyond>({ key, kept: new Map(), deleted: new Map() });
+  if (beyond.current.key !== key) beyond.current = { key, kept: new Map(), deleted: new Map() };
 
   useEffect(() => store.onUpdate((update) => {
     if (update.kind === "connection" || update.pipeline !== pipeline) return;
@@ -97,7 +98,7 @@ export function useListing(pipeline: PipelineId, { state, search, settledSearch,
       const file = (data as { readonly file?: { readonly id?: unknown } }).file?.id;
       if (event !== "file:deleted" || typeof file !== "string") return;
       kept.delete(file);
-      deleted.add(file);
+      deleted.set(file, data.seq);
     } else if (update.kind === "liveness") {
       return;
     } else {
@@ -115,14 +116,17 @@ export function useListing(pipeline: PipelineId, { state, search, settledSearch,
     if (!isWanted) return here;
     const { kept, deleted } = beyond.current;
     const ids = new Set<string>();
+    const isGone = ({ id, seq }: FileStatus): boolean => seq <= (deleted.get(id) ?? -1);
     for (const file of listed) {
       ids.add(file.id);
+      // The state is told once a frame, so it may still list what was deleted since.
+      if (isGone(file)) continue;
       kept.set(file.id, file);
       deleted.delete(file.id);
     }
     const rest: FileStatus[] = [];
     const take = (file: FileStatus): void => {
-      if (ids.has(file.id) || deleted.has(file.id)) return;
+      if (ids.has(file.id) || isGone(file)) return;
       ids.add(file.id);
       // A page is as old as the question; what the state listed since may be newer.
       const last = kept.get(file.id);
