@@ -1,5 +1,5 @@
 // The components, with a real store over a hub in memory.
-import { type Cause, type ConnectionState, createPipelineStatusStore, type FileStatus, type PipelineStatusStore } from "@ragpulse/client";
+import { type Cause, type ConnectionState, createPipelineStatusStore, type FileStatus, type PipelineStatusStore, type Update } from "@ragpulse/client";
 import { act, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import axe from "axe-core";
 import { type ReactElement, type ReactNode, useState } from "react";
@@ -473,6 +473,51 @@ describe("FileTimeline", () => {
     act(() => hub.publish("docs", "file:retrying", { file: { id: "a", name: "a.pdf" }, attempt: 2, previous_state: "failed" }));
     await waitFor(() => expect(lines().at(-1)).toBe("Retrying: attempt 2"));
     expect(await violations()).toEqual([]);
+  });
+
+  test("takes in many reports of progress by work that does not grow with them", async () => {
+    hub.file("docs", "a", "processing");
+    let tell: (update: Update) => void = () => {};
+    const store: PipelineStatusStore = {
+      ...createPipelineStatusStore({ ...hub.options, pipelines: [] }),
+      onUpdate: (listener) => {
+        tell = listener;
+        return () => {};
+      },
+    };
+    render(<PipelineStatusProvider store={store}><FileTimeline pipeline="docs" file="a" /></PipelineStatusProvider>);
+    await waitFor(() => expect(screen.queryAllByRole("listitem").length).toBe(2));
+    const MANY = 20_000;
+    let reads = 0;
+    for (let sent = 0; sent < MANY; ) {
+      act(() => {
+        for (let of = 0; of < 100; of += 1) {
+          sent += 1;
+          const data = { pipeline_id: "docs", pipeline_type: "local_files", epoch: "e1", seq: 10 + sent, timestamp: AT, received_at: AT, file: { id: "a", name: "a.pdf" }, progress: sent / MANY };
+          Object.defineProperty(data, "processing_stage", { enumerable: true, get: () => ((reads += 1), "chunking") });
+          tell({ kind: "event", pipeline: "docs", event: { event: "file:progress", data }, anomalies: [] } as unknown as Update);
+        }
+      });
+    }
+    const lines = screen.getAllByRole("listitem");
+    expect(lines.length).toBe(3);
+    expect(lines[2]?.textContent).toContain("100 % · 20,000 progress reports");
+    expect(reads).toBeLessThan(4 * MANY);
+  });
+
+  test("asks anew for the history when a state comes in place of events", async () => {
+    hub.file("docs", "a", "processing");
+    show(<FileTimeline pipeline="docs" file="a" />);
+    await waitFor(() => expect(hub.subscribes.length).toBe(1));
+    await waitFor(() => expect(screen.queryAllByRole("listitem").length).toBe(2));
+    await act(() => new Promise((go) => setTimeout(go, 30)));
+    // It happened while nothing could be heard.
+    const missed = { event: "file:completed", data: { file: { id: "a", name: "a.pdf" }, epoch: "e1", seq: 9, timestamp: AT, results: {} } };
+    hub.history.set("docs", [...(hub.history.get("docs") ?? []), missed]);
+    act(() => hub.put(statusOf("docs", [fileOf("a", 9)])));
+    await waitFor(() => expect(screen.queryAllByRole("listitem").map((item) => item.querySelector("b")?.textContent)).toEqual(["Queued", "Extraction", "Completed"]));
+    act(() => hub.publish("docs", "file:retrying", { file: { id: "a", name: "a.pdf" }, attempt: 2, previous_state: "failed" }));
+    await waitFor(() => expect(screen.queryAllByRole("listitem").length).toBe(4));
   });
 
   test("shows more on request, says when there is nothing, and why not", async () => {

@@ -1,9 +1,10 @@
 // What happened to one file, from the hub's history, and what happens to it while one looks.
 //
-// What may come in: thousands of progress reports, events of earlier lives of the pipeline, events of later versions.
-// What it never does: list an event twice, or each progress report by itself.
+// What may come in: thousands of progress reports, events of earlier lives of the pipeline, events of later versions;
+// states that come in place of events. What it never does: list an event twice, or each progress report by itself; keep
+// each report that comes while one looks.
 import type { NamedEvent } from "@ragpulse/client";
-import { type ComponentPropsWithoutRef, type ReactElement, useEffect, useMemo, useState } from "react";
+import { type ComponentPropsWithoutRef, type ReactElement, useEffect, useInsertionEffect, useMemo, useRef, useState } from "react";
 
 import { usePipelineStore } from "../hooks.js";
 import { useHistory } from "../pages.js";
@@ -27,7 +28,10 @@ export interface FileTimelineProps extends Omit<ComponentPropsWithoutRef<"div">,
 
 /** One line: an event, or progress reports in a row of one stage. */
 interface Entry {
+  /** That of its first event. */
   readonly key: string;
+  /** The key of its last event. */
+  readonly last: string;
   readonly event: string;
   readonly data: Readonly<Record<string, unknown>>;
   readonly reports: number;
@@ -37,19 +41,26 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 const keyOf = ({ data }: NamedEvent): string => `${textOf(data["epoch"])} ${String(data["seq"])}`;
 
+/** Adds a line, or makes it part of the last one. */
+function append(entries: Entry[], entry: Entry): void {
+  const last = entries.at(-1);
+  const isSame = entry.event === "file:progress" && last?.event === entry.event && last.data["processing_stage"] === entry.data["processing_stage"];
+  if (last && isSame) entries[entries.length - 1] = { ...entry, key: last.key, reports: last.reports + entry.reports };
+  else entries.push(entry);
+}
+
+const entryOf = (named: NamedEvent): Entry => {
+  const key = keyOf(named);
+  return { key, last: key, event: named.event, data: named.data, reports: 1 };
+};
+
 /** Events as lines: progress reports in a row of one stage become one, which stands for the last. */
-export function entriesOf(events: readonly NamedEvent[]): readonly Entry[] {
+export function entriesOf(events: readonly NamedEvent[], seen = new Set<string>()): readonly Entry[] {
   const entries: Entry[] = [];
-  const seen = new Set<string>();
   for (const named of events) {
-    const key = keyOf(named);
-    if (seen.has(key)) continue;
-    seen.add(key);
-    const { event, data } = named;
-    const last = entries.at(-1);
-    const isSame = event === "file:progress" && last?.event === event && last.data["processing_stage"] === data["processing_stage"];
-    if (last && isSame) entries[entries.length - 1] = { ...last, data, reports: last.reports + 1 };
-    else entries.push({ key, event, data, reports: 1 });
+    const entry = entryOf(named);
+    if (!seen.has(entry.key)) append(entries, entry);
+    seen.add(entry.key);
   }
   return entries;
 }
@@ -86,30 +97,66 @@ function detailOf({ data, reports, event }: Entry, labels: Labels): string {
   return parts.filter(Boolean).join(" · ");
 }
 
-/** What came while one looks, of one file. */
-function useLive(pipeline: string, file: string): readonly NamedEvent[] {
+/** The lines of one file: its history, and below it what came since. */
+function useLines(pipeline: string, file: string, limit: number) {
   const store = usePipelineStore();
-  const [live, setLive] = useState<{ readonly of: string; readonly events: readonly NamedEvent[] }>({ of: "", events: [] });
-  const of = JSON.stringify([pipeline, file]);
-  useEffect(() => store.onUpdate((update) => {
-    if (update.kind !== "event" || update.pipeline !== pipeline) return;
-    const { event, data } = update.event;
-    const subject = (data as Readonly<Record<string, unknown>>)["file"];
-    if (!isObject(subject) || subject["id"] !== file) return;
-    setLive((last) => ({ of, events: [...(last.of === of ? last.events : []), { event, data: data as Record<string, unknown> }] }));
-  }), [store, pipeline, file, of]);
-  return live.of === of ? live.events : NONE;
+  const { items, isLoading, error, hasMore, loadMore, reload } = useHistory(pipeline, { file, limit });
+  const past = useMemo(() => {
+    const seen = new Set<string>();
+    return { entries: entriesOf(items, seen), seen };
+  }, [items]);
+  const [version, setVersion] = useState(0);
+  // Changed in place; the version says that it was. `beside` is the history in which none of it is.
+  const live = useRef<{ entries: Entry[]; beside: unknown }>({ entries: [], beside: null });
+  const now = useRef({ past, isLoading, hasMore });
+  useInsertionEffect(() => {
+    now.current = { past, isLoading, hasMore };
+  });
+  useEffect(() => {
+    live.current = { entries: [], beside: null };
+    return store.onUpdate((update) => {
+      if (update.kind === "connection" || update.pipeline !== pipeline) return;
+      if (update.kind === "snapshot" || update.kind === "reset" || update.kind === "removed") {
+        // What happened in between is in the history, if anywhere.
+        live.current = { entries: [], beside: null };
+        reload();
+      }
+      if (update.kind !== "event") return;
+      const { event, data } = update.event;
+      const subject = (data as Readonly<Record<string, unknown>>)["file"];
+      if (!isObject(subject) || subject["id"] !== file) return;
+      const entry = entryOf({ event, data: data as Record<string, unknown> });
+      const { past, isLoading, hasMore } = now.current;
+      const own = live.current;
+      if (isLoading) {
+        // It may be in the page that comes, or not, so it is not made part of another.
+        own.entries.push(entry);
+      } else if (hasMore) {
+        // A later page has it.
+        own.entries = [];
+      } else {
+        if (own.beside !== past) live.current = { entries: own.entries.filter(({ last }) => !past.seen.has(last)), beside: past };
+        if (past.seen.has(entry.key)) return;
+        append(live.current.entries, entry);
+        setVersion((last) => last + 1);
+      }
+    });
+  }, [store, pipeline, file, reload]);
+  const entries = useMemo(() => {
+    if (isLoading || hasMore) return past.entries;
+    const all = [...past.entries];
+    for (const entry of live.current.entries) if (!past.seen.has(entry.last)) append(all, entry);
+    return all;
+  }, [past, isLoading, hasMore, version]);
+  return { entries, isLoading, error, hasMore, loadMore };
 }
-const NONE: readonly NamedEvent[] = [];
 
 /** What happened to one file. */
 export function FileTimeline({ pipeline, file, pageSize = 1_000, labels: over, className, ...rest }: FileTimelineProps): ReactElement {
   const labels = useLabels(over);
   const { text, locale } = labels;
   const isLocal = useIsLocal();
-  const { items, isLoading, error, hasMore, loadMore } = useHistory(pipeline, { file, limit: pageSize });
-  const live = useLive(pipeline, file);
-  const entries = useMemo(() => entriesOf(hasMore ? items : [...items, ...live]), [items, live, hasMore]);
+  const { entries, isLoading, error, hasMore, loadMore } = useLines(pipeline, file, pageSize);
   const isEmpty = entries.length === 0 && !isLoading && error === null;
   return (
     <div {...rest} className={`rp-timeline ${className ?? ""}`.trim()} aria-busy={isLoading || undefined}>
