@@ -60,7 +60,7 @@ const INTERVALS: Intervals = { busyMs: 5_000, idleMs: 10_000, offlineMs: 30_000 
 function checked(ids: Iterable<PipelineId>): PipelineId[] {
   const unique = [...new Set(ids)];
   for (const id of unique) {
-    if (!PIPELINE_ID.test(id)) throw new TypeError(`pipelines: "${id}" is no id; use 1 to 128 of A-Z a-z 0-9 . _ -`);
+    if (!PIPELINE_ID.test(id)) throw new TypeError(`pipelines: "${id}" is no id: 1 to 128 of A-Z a-z 0-9 . _ -`);
   }
   return unique;
 }

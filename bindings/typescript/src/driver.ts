@@ -43,6 +43,8 @@ export class Driver {
   readonly #requests = new Map<string, AbortController>();
   /** What is to be told with the next poll. */
   #report: ClientStatus | null = null;
+  /** What a poll that failed has not told. */
+  #untold: ClientStatus | null = null;
   #unwatch: () => void = () => {};
 
   constructor(parts: DriverParts) {
@@ -63,7 +65,8 @@ export class Driver {
   /** Tells the hub how this client fares: by the socket if there is one that works, else with the next poll. */
   report(status: ClientStatus): void {
     // Why it fell back is told once: no later report may take the place of one that has not told it yet.
-    const cause = this.#report?.fallback_cause;
+    const cause = (this.#report ?? this.#untold)?.fallback_cause;
+    this.#untold = null;
     const report = cause === undefined ? status : { fallback_cause: cause, ...status };
     const isOpen = this.#parts.machine.status.state === "websocket";
     this.#report = isOpen ? null : report;
@@ -157,6 +160,8 @@ export class Driver {
       const isGood = input.type === "poll_answered" || (input.type === "listed" && input.pipelines);
       if (isGood) this.#parts.onHeard(isHeld ? null : performance.now() - asked, null);
     } catch (error) {
+      // Not with the next poll: something on the way may not let the header through.
+      this.#untold ??= report;
       input = failed(question, said(error));
     }
     this.give(input);

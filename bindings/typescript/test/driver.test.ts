@@ -297,6 +297,27 @@ describe("polls", () => {
     expect([hub.asked.length, vi.getTimerCount()]).toEqual([2, 0]);
   });
 
+  test("tell why it polls once, also where the poll that was to tell it failed", async () => {
+    const told: (string | undefined)[] = [];
+    let failures = 1;
+    const answers = fakeHub((path) => (path.includes("/events") ? json({ epoch: "e", seq: 9, snapshot: status("p", 9) }) : json({})));
+    const fetch = async (url: string, init: RequestInit): Promise<Response> => {
+      const header = new Headers(init.headers).get("ragpulse-client-status");
+      if (header !== null) {
+        if (failures-- > 0) throw new TypeError("cut");
+        told.push((JSON.parse(header) as { fallback_cause?: string }).fallback_cause);
+      }
+      return answers.fetch(url, init);
+    };
+    const each = 1_000;
+    const { store } = connect({ transport: "polling", reports: true, polling: { busyMs: each, idleMs: each, offlineMs: each }, fetch });
+    for (let second = 0; second < 95; second += 1) await settle(each);
+    expect(told[0]).toBe("chosen");
+    expect(told.length).toBeGreaterThanOrEqual(3);
+    expect(told.slice(1)).toEqual(told.slice(1).map(() => undefined));
+    store.close();
+  });
+
   test("that are not answered in time fail, and say so", async () => {
     const hub = fakeHub(() => new Promise(() => {}));
     const never = async (url: string, init: RequestInit): Promise<Response> => {
