@@ -75,6 +75,7 @@ for (const transport of ["auto", "websocket", "polling"]) {
     await client.reach(51);
     for (const signal of ["SIGKILL", "SIGTERM"]) {
       await hub.program.stop(signal);
+      await until(() => client.store.connection.state === "waiting", "its loss");
       hub = await openHub("--listen", new URL(hub.url).host, ...store);
       const { seq } = await hub.state(pipeline);
       await queued(hub, pipeline, seq, seq + 49);

@@ -25,7 +25,7 @@ test("the first poll is not held, and an empty answer that was held for nothing 
   expect(polls.deadline(false)).toBe(26_005);
 });
 
-test("many pipelines that are quiet are asked less often, and news come together", () => {
+test("many pipelines that are quiet are asked less often, and after news at once", () => {
   const restOf = (count: number, news: boolean): number => {
     const polls = new Polls(true);
     for (let number = 0; number < count; number += 1) polls.add(`p${number}`, number);
@@ -36,7 +36,7 @@ test("many pipelines that are quiet are asked less often, and news come together
     return polls.deadline(false) - 1_000;
   };
   expect([restOf(5, false), restOf(20, false), restOf(500, false)]).toEqual([2_000, 2_000, 50_000]);
-  expect([restOf(5, true), restOf(500, true)]).toEqual([100, expect.any(Number)]);
+  expect(restOf(5, true)).toBeLessThan(10);
 });
 
 test("many pipelines take turns, and one never has two polls", () => {

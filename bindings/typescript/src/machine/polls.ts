@@ -15,8 +15,6 @@ const LEAST_MS = 1_000;
 /** The same where nothing is held: at least so much, and for many pipelines so much for each. */
 const LEAST_UNHELD_MS = 2_000;
 const LEAST_EACH_MS = 100;
-/** The least time between two polls of one pipeline while there is news: events in a burst come together. */
-const LEAST_NEWS_MS = 100;
 /** How often the hub is asked which pipelines there are; more often while there are none, as somebody waits for the first. */
 const LIST_MS = { some: 10_000, none: 2_000 } as const;
 
@@ -150,7 +148,7 @@ export class Polls {
     const slot = this.#slots.get(pipeline);
     if (!slot) return;
     const quiet = this.#isHeld ? (slot.trial ? 0 : LEAST_MS) : Math.max(LEAST_UNHELD_MS, this.#slots.size * LEAST_EACH_MS);
-    slot.at = Math.max(now + pauseMs, slot.at + (news ? LEAST_NEWS_MS : quiet));
+    slot.at = Math.max(now + pauseMs, news ? 0 : slot.at + quiet);
     slot.poll = null;
     slot.failures = 0;
   }
