@@ -167,10 +167,10 @@ class Ledger:
         with self.lock:
             return self._attempts.get((id, started_at))
 
-    def is_open(self, name: str, id: str | None) -> bool:
-        """Whether such a file is open."""
+    def count_open(self, name: str, id: str | None) -> int:
+        """How many such files are open."""
         with self.lock:
-            return any(entry.same(name, id) for entry, _ in self._open)
+            return sum(entry.same(name, id) for entry, _ in self._open)
 
 
 def _remember(place: "OrderedDict[Any, Any]", key: Any, value: Any) -> None:

@@ -14,6 +14,7 @@ hub, or raise because of it.
 import copy
 import json
 import logging
+import math
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -212,7 +213,7 @@ def _is(file: Any, entry: Entry) -> bool:
 
 
 def _number(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and value == value else 0
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0
 
 
 def as_served(data: Mapping[str, Any]) -> dict[str, Any]:
