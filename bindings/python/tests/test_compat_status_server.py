@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import httpx
 import pytest
 
 from ragpulse import session
-from ragpulse.compat import _identity, _keys, status_server
+from ragpulse.compat import _identity, _keys, _ledger, status_server
 from ragpulse.compat._hub import Hub as Sink
 from ragpulse.compat._ledger import Ledger
 from ragpulse.compat._times import utc
@@ -207,6 +208,46 @@ def test_files_of_another_process_are_not_interrupted(status: PipelineStatus, fa
         own = fake.ids("file:processing")[-1]
         os._exit(0 if not fake.of("file:failed") and own.startswith("own.pdf#") else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_fork_leaves_no_lock_held(status: PipelineStatus, fake: Fake) -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        ledger = status._ledger
+        assert ledger is not None
+        with status.lock, ledger.lock, ledger.hub._lock:
+            held.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            status.add_processing_file("a")
+            status.complete_file("a")
+            os._exit(0 if len(fake.of("file:completed")) == 1 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_what_was_open_for_too_long_is_forgotten(
+    status: PipelineStatus, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ledger, "MOST", 3)
+    for number in range(5):
+        status.add_processing_file(f"{number}")
+    status.complete_file("1")
+    assert fake.ids("file:completed") == ["1"]
+    status.update(is_checking=False)
+    assert fake.ids("file:failed") == ["3", "4"]
 
 
 def test_a_repeated_name_without_an_id_gets_a_unique_one(status: PipelineStatus, fake: Fake) -> None:

@@ -7,7 +7,6 @@ What may come in: anything as a type. What it never does: fail for want of a nam
 """
 
 import re
-import threading
 from typing import Any, Final
 
 from ragpulse._endpoint import from_environment
@@ -18,7 +17,6 @@ DEFAULT_TYPE: Final = "local_files"
 """The type of a pipeline that never says what it is."""
 
 _ledgers: dict[str, Ledger] = {}
-_lock = threading.Lock()
 
 
 def as_name(given: Any) -> str:
@@ -55,7 +53,5 @@ def own_ledger(told_type: Any) -> Ledger:
 
 def ledger(pipeline_id: str, pipeline_type: str) -> Ledger:
     """The one ledger of a pipeline in this process."""
-    with _lock:
-        if pipeline_id not in _ledgers:
-            _ledgers[pipeline_id] = Ledger(Hub(pipeline_id, pipeline_type))
-        return _ledgers[pipeline_id]
+    # In one step, without a lock that a fork could leave held.
+    return _ledgers.get(pipeline_id) or _ledgers.setdefault(pipeline_id, Ledger(Hub(pipeline_id, pipeline_type)))

@@ -9,7 +9,7 @@
 | a name ends that was never begun | it begins and ends |
 
 What may come in: names, ids and ends in any order, from any thread, also in forked workers. What it never does: hold
-more than `MOST` names of files that ended, or end in one process a file that another one has begun and not told of.
+more than `MOST` open files and names of files that ended, or give up in one process what another one has begun.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from ragpulse.compat._outcome import INTERRUPTED, Outcome, interrupted
 from ragpulse.compat._times import now, utc
 
 MOST: Final = 10_000
-"""How many names of files that ended are remembered; of more, the oldest are forgotten."""
+"""How many open files, and how many names of files that ended, are remembered; of more, the oldest are forgotten."""
 _LONGEST: Final = 900
 
 
@@ -84,6 +84,8 @@ class Ledger:
         # Names that were begun, and what was told of which attempt: (id, start) -> its entry.
         self._names: OrderedDict[str, None] = OrderedDict()
         self._attempts: OrderedDict[tuple[str, str], Entry] = OrderedDict()
+        # Ends of files, by name and kind, that lists which give names only have not accounted for.
+        self._unclaimed: OrderedDict[tuple[str, str], int] = OrderedDict()
         on_fork(self)
 
     def forked(self) -> None:
@@ -106,6 +108,11 @@ class Ledger:
         file = File(self.hub.report, fields, is_retryable)
         self._open = [one for one in self._open if one[0].id != id]
         self._given_up = [one for one in self._given_up if one.id != id]
+        if len(self._open) >= MOST:
+            # Its end, if it comes, is that of a file that is not known.
+            oldest = self._open.pop(0)[0]
+            self._names.pop(oldest.name, None)
+            self._attempts.pop((oldest.id, oldest.started_at), None)
         self._open.append((entry, file))
         _remember(self._names, name, None)
         _remember(self._attempts, (id, entry.started_at), entry)
@@ -123,13 +130,17 @@ class Ledger:
         with self.lock:
             name, id = str(filename), None if file_id in (None, "") else str(file_id)
             found = self._find(name, id)
+            late = None if found is not None else next((one for one in self._given_up if one.same(name, id)), None)
+            if found is None and late is None and id is not None and not any(key[0] == id for key in self._attempts):
+                # An id that is not known here: the file was begun by its name.
+                found = self._find(name, None)
             if found is not None:
                 self._end(*found, outcome)
                 return found[0], False
-            late = next((one for one in self._given_up if one.same(name, id)), None)
             if late is not None:
                 self._given_up.remove(late)
                 late.outcome = outcome
+                self._count(late)
                 outcome.tell(File(self.hub.report, describe(_clip(name), id=_clip_id(late.id)), is_retryable))
                 return late, True
             if name in self._names and (id is None or any(key[0] == id for key in self._attempts)):
@@ -143,15 +154,29 @@ class Ledger:
 
     def _find(self, name: str, id: str | None) -> tuple[Entry, File] | None:
         named = [one for one in self._open if one[0].same(name, id)]
-        if not named and id is not None:
-            named = [one for one in self._open if one[0].name == name]
         own = [one for one in named if one[0].thread is threading.current_thread()]
         return next(iter(own or named), None)
 
     def _end(self, entry: Entry, file: File, outcome: Outcome) -> None:
         self._open = [one for one in self._open if one[0] is not entry]
         entry.outcome = outcome
+        self._count(entry)
         outcome.tell(file)
+
+    def _count(self, entry: Entry) -> None:
+        if entry.outcome is not None:
+            key = (entry.name, entry.outcome.kind)
+            _remember(self._unclaimed, key, self._unclaimed.get(key, 0) + 1)
+
+    def claim(self, name: str, kind: str) -> bool:
+        """Whether such an end was told that no list of names has accounted for yet; it has now."""
+        with self.lock:
+            left = self._unclaimed.get((name, kind), 0)
+            if left > 1:
+                self._unclaimed[name, kind] = left - 1
+            elif left:
+                del self._unclaimed[name, kind]
+            return left > 0
 
     def give_up(self, why: str, but: frozenset[str] = frozenset()) -> list[Entry]:
         """Ends what this process began and nobody ended, but for these ids and names. Gives what was ended."""

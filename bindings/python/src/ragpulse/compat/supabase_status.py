@@ -161,12 +161,16 @@ class StatusTracker:
             self._ledger.begin(item.name, item.id, item.started_at)
 
     def _end(self, item: _Item, success: bool) -> None:
+        end = _outcome(item, success)
         known = self._ledger.attempt(item.id, str(item.started_at or "")) if item.id is not None else None
-        if known is None or known.outcome is None or known.is_given_up:
-            end = _outcome(item, success)
-            # A file that was given up stands in the list of failures with no error of its own.
-            if not (known is not None and known.is_given_up and not success):
-                self._ledger.end(item.name, end, item.id)
+        if known is not None and known.outcome is not None:
+            # Told to `pipeline_status` before; or given up, which stands in the list of failures as one of them.
+            told = not known.is_given_up or not success
+        else:
+            told = item.id is None and self._ledger.claim(item.name, end.kind)
+        if not told:
+            self._ledger.end(item.name, end, item.id)
+            self._ledger.claim(item.name, end.kind)
 
 
 def _outcome(item: _Item, success: bool) -> Outcome:
