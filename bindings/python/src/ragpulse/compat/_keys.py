@@ -1,0 +1,95 @@
+"""Keys of a status dict as changes of the pipeline's status that a hub takes.
+
+What may come in: any keys and values. What it never does: name a key that the hub keeps itself, or give a value for
+which the hub would refuse its neighbours too: such a value is left out.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from ragpulse._reporter.encode import to_json
+from ragpulse.compat._times import utc
+
+# As in `ragpulse.session`, which is not imported: it would take all the models along.
+RESERVED: Final = frozenset(
+    {
+        *("counts", "pipeline_id", "pipeline_type", "epoch", "seq", "timestamp", "received_at", "liveness"),
+        *("last_activity", "shutdown_at", "offline_reason", "lease_seconds", "limits", "reason"),
+        "seconds_until_next_check",
+    }
+)
+"""Keys that the hub keeps, beside those that begin with `files` or `total_`."""
+TIMES: Final = ("started_at", "last_check_time", "next_check_time")
+"""Keys whose values are times."""
+_LONGEST_KEY: Final = 128
+_LARGEST: Final = 4_096
+_EVENT: Final = 12_000
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    number = float(value)
+    return (value if isinstance(value, int) else number) if math.isfinite(number) and number >= 0 else None
+
+
+def _text(value: Any) -> str | None:
+    return str(value)
+
+
+_KNOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "status": _text,
+    "watch_location": _text,
+    "check_interval": _number,
+    "is_checking": bool,
+    **dict.fromkeys(TIMES, utc),
+}
+
+
+def is_reserved(key: str) -> bool:
+    """Whether a pipeline may not set this key."""
+    return key.startswith(("files", "total_")) or key in RESERVED
+
+
+def _value(key: str, value: Any) -> tuple[bool, Any]:
+    """Whether a hub takes it, and as what."""
+    if value is None:
+        return key != "status", None
+    if key in _KNOWN:
+        try:
+            value = _KNOWN[key](value)
+        except (TypeError, ValueError, OverflowError):
+            return False, None
+        if value is None:
+            return False, None
+    return len(to_json(value)) <= _LARGEST, value
+
+
+def changes(keys: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    """What `status:update` says of them, in as many parts as it takes: one, unless somebody keeps books in there.
+
+    A `folder_id` also says what is watched; totals, which the hub counts itself, go under `reported`.
+    """
+    named = {str(key): value for key, value in keys.items()}
+    if named.get("folder_id") and "watch_location" not in named:
+        named["watch_location"] = named["folder_id"]
+    totals = {key: value for key, value in named.items() if key.startswith("total_")}
+    if totals and "reported" not in named:
+        named["reported"] = totals
+    parts: list[dict[str, Any]] = []
+    room = 0
+    for key, value in named.items():
+        if not key or is_reserved(key) or len(key.encode("utf-8", "replace")) > _LONGEST_KEY:
+            continue
+        taken, value = _value(key, value)
+        if not taken:
+            continue
+        size = len(to_json({key: value}))
+        if size > room:
+            parts.append({})
+            room = _EVENT
+        parts[-1][key] = value
+        room -= size
+    return parts
