@@ -76,6 +76,10 @@ for (const transport of ["websocket", "polling"]) {
   });
 }
 
+/** What the page has told of itself by its socket. */
+const statusesIn = (frames) =>
+  frames.filter(({ way, data }) => way === "sent" && /^42\d*\["client:status"/.test(data)).map(({ data }) => JSON.parse(data.replace(/^42\d*/, ""))[1]);
+
 test("polls in intervals: as often as asked for, and nothing is missing", { timeout: 120_000 }, async (t) => {
   const pipeline = fresh("interval");
   await hub.open(pipeline);
@@ -102,7 +106,7 @@ test("a fallback that is over before a poll could tell its cause is told by the 
   const proxy = await startProxy(hub.url);
   let frames;
   const page = await follow(t, browser, harness, { url: proxy.url, pipelines: [pipeline] }, async (page) => ({ frames } = await watchFrames(page)));
-  const told = () => frames.filter(({ way, data }) => way === "sent" && /^42\d*\["client:status"/.test(data)).map(({ data }) => JSON.parse(data.replace(/^42\d*/, ""))[1]);
+  const told = () => statusesIn(frames);
   await page.connected("websocket");
   proxy.refuse();
   // Nothing happens, so its polls are held for longer than this lasts.
@@ -121,7 +125,7 @@ test("what the page tells of itself: a fallback with its cause, how long it last
   const proxy = await startProxy(hub.url);
   let frames;
   const page = await follow(t, browser, harness, { url: proxy.url, pipelines: [pipeline] }, async (page) => ({ frames } = await watchFrames(page)));
-  const told = () => frames.filter(({ way, data }) => way === "sent" && /^42\d*\["client:status"/.test(data)).map(({ data }) => JSON.parse(data.replace(/^42\d*/, ""))[1]);
+  const told = () => statusesIn(frames);
   await page.connected("websocket");
   await until(() => told().some(({ transport }) => transport === "websocket"), "the page to tell that it has a socket");
   const load = startLoad(hub, pipeline, 20);
