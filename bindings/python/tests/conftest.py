@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from ragpulse._reporter import process
+from ragpulse.compat import _identity
 from support import Hub, hub
 
 # The same examples every time: a test that fails now and then tells nobody what to repair.
@@ -23,6 +24,11 @@ def live() -> Iterator[Hub]:
     """A hub for tests that do not stop it."""
     with hub() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_pipeline_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_identity, "_ledgers", {})
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -159,3 +159,16 @@ def fresh(name: str) -> str:
     global _next
     _next += 1
     return f"{name}-{_next}"
+
+
+class Reported:
+    """Stands for a reporter, and keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def report(self, event: str, data: Mapping[str, Any] | None = None) -> None:
+        self.events.append((event, dict(data or {})))
+
+    def offline(self, reason: str = "normal_shutdown") -> None:
+        self.report("pipeline:offline", {"reason": reason})

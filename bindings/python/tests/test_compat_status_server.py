@@ -17,26 +17,16 @@ from typing import Any
 import httpx
 import pytest
 
-from ragpulse import session
 from ragpulse.compat import _identity, _keys, _ledger, status_server
 from ragpulse.compat._hub import Hub as Sink
 from ragpulse.compat._ledger import Ledger
 from ragpulse.compat._times import utc
 from ragpulse.compat.status_server import PipelineStatus, start_status_server
-from support import Hub, free_port, fresh
+from support import Hub, Reported, free_port, fresh
 
 
-class Fake:
-    """Keeps what is reported."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def report(self, event: str, data: Mapping[str, Any] | None = None) -> None:
-        self.events.append((event, dict(data or {})))
-
-    def offline(self, reason: str = "normal_shutdown") -> None:
-        self.report("pipeline:offline", {"reason": reason})
+class Fake(Reported):
+    """Tells what was reported by name."""
 
     def of(self, *names: str) -> list[dict[str, Any]]:
         return [data for event, data in self.events if event in names]
@@ -49,11 +39,6 @@ class Fake:
         for data in self.of("status:update"):
             merged |= data["changes"]
         return merged
-
-
-@pytest.fixture(autouse=True)
-def _no_pipeline_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_identity, "_ledgers", {})
 
 
 @pytest.fixture
@@ -130,11 +115,6 @@ def test_update_merges_any_key_and_reports_what_a_hub_takes(status: PipelineStat
         "next_check_time": None,
         "reported": {"total_processed": 7, "total_failed": 0},
     }
-
-
-def test_the_keys_that_a_hub_keeps_are_those_of_the_contract() -> None:
-    for key in [*_keys.RESERVED, "files", "files_x", "total_x", "status", "x"]:
-        assert _keys.is_reserved(key) == session.is_reserved(key), key
 
 
 def test_many_keys_go_in_several_events() -> None:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,20 +12,11 @@ from ragpulse.compat._hub import Hub as Sink
 from ragpulse.compat._ledger import Ledger
 from ragpulse.compat.status_server import PipelineStatus
 from ragpulse.compat.supabase_status import StatusTracker, init_status_tracker
-from support import Hub, fresh
+from support import Hub, Reported, fresh
 
 
-class Fake:
-    """Keeps what is reported."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def report(self, event: str, data: Mapping[str, Any] | None = None) -> None:
-        self.events.append((event, dict(data or {})))
-
-    def offline(self, reason: str = "normal_shutdown") -> None:
-        self.report("pipeline:offline", {"reason": reason})
+class Fake(Reported):
+    """Tells what was reported in short, each once."""
 
     def take(self) -> list[str]:
         """What came since the last time, in short."""
@@ -38,11 +28,6 @@ class Fake:
         told = [data["changes"] for event, data in self.events if event == "status:update"]
         self.events.clear()
         return told
-
-
-@pytest.fixture(autouse=True)
-def _no_pipeline_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_identity, "_ledgers", {})
 
 
 @pytest.fixture

@@ -10,17 +10,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ragpulse._reporter.encode import to_json
+from ragpulse._reserved import is_reserved
 from ragpulse.compat._times import utc
 
-# As in `ragpulse.session`, which is not imported: it would take all the models along.
-RESERVED: Final = frozenset(
-    {
-        *("counts", "pipeline_id", "pipeline_type", "epoch", "seq", "timestamp", "received_at", "liveness"),
-        *("last_activity", "shutdown_at", "offline_reason", "lease_seconds", "limits", "reason"),
-        "seconds_until_next_check",
-    }
-)
-"""Keys that the hub keeps, beside those that begin with `files` or `total_`."""
 TIMES: Final = ("started_at", "last_check_time", "next_check_time")
 """Keys whose values are times."""
 _LONGEST_KEY: Final = 128
@@ -46,11 +38,6 @@ _KNOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "is_checking": bool,
     **dict.fromkeys(TIMES, utc),
 }
-
-
-def is_reserved(key: str) -> bool:
-    """Whether a pipeline may not set this key."""
-    return key.startswith(("files", "total_")) or key in RESERVED
 
 
 def _value(key: str, value: Any) -> tuple[bool, Any]:

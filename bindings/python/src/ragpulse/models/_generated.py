@@ -54,14 +54,21 @@ class ClientInfo(Model):
 
 
 class ClientStatus(Model):
-    """`client:status`: how a client fares. The first three fields are the reference's."""
+    """
+    `client:status`: how a client fares. The first three fields are the reference's. A client that polls, which has no
+    socket, sends the same as ASCII JSON of at most 1,024 bytes in the header `RagPulse-Client-Status` of
+    `GET /api/pipelines/{id}/events`; what cannot be read there is ignored. The hub counts times of 0 to a day.
+    """
 
     client_id: str
     """A stable name that the client gave itself."""
     fallback_cause: str | None = None
-    """Why it fell back to polling."""
+    """
+    Why it fell back to polling; named once for each fallback. Its first word is counted: `chosen`, `advised`, `failed`,
+    `offline`, `refused`, `rejected`, `silence`, `hub_closing`, or else as other.
+    """
     fallback_dwell_ms: float | None = None
-    """For how long it polled, in milliseconds."""
+    """For how long it polled, in milliseconds; told once, when the fallback is over."""
     latency_ms: float | None = None
     """Its last round trip in milliseconds."""
     paint_latency_ms: float | None = None
@@ -490,6 +497,8 @@ UnsubscribeReply = TypeAliasType("UnsubscribeReply", ErrorReply | UnsubscribeAck
 class UnsubscribeRequest(Model):
     """`unsubscribe`: which subscriptions to end. Without any field: all."""
 
+    all: bool | None = None
+    """All pipelines there are, and those to come that `all` would bring. Held ids stay, and types for what comes."""
     client_info: ClientInfo | None = None
     """About the program that subscribes."""
     pipeline_id: PipelineId | None = None
@@ -497,7 +506,7 @@ class UnsubscribeRequest(Model):
     pipeline_ids: list[PipelineId] | None = None
     """Several pipelines."""
     pipeline_type: PipelineType | None = None
-    """All pipelines of a type."""
+    """All pipelines of a type, later ones too."""
 
 
 class Cursor(Model):
@@ -1172,8 +1181,10 @@ SubscribeReply = TypeAliasType("SubscribeReply", ErrorReply | SubscribeAck)
 
 
 class SubscribeRequest(Model):
-    """`subscribe`: which pipelines, and from where. Name one, several, or all of a type."""
+    """`subscribe`: which pipelines, and from where. Name one, several, all of a type, or all."""
 
+    all: bool | None = None
+    """All pipelines that may be seen, later ones too. Only in `/`: a reference namespace is of one type."""
     client_info: ClientInfo | None = None
     """About the program that subscribes."""
     cursors: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")], Cursor] | None = None

@@ -14,11 +14,12 @@ print(session.status)  # as the payload of `pipeline:status`
 ```
 """
 
+from ragpulse._reserved import is_reserved
 from ragpulse.session._decode import Bad, Message, decode
 from ragpulse.session._files import FileEntry, FileTable
 from ragpulse.session._reducer import Anomaly, apply
 from ragpulse.session._session import Cursor, Session, Step, Verdict, verdict
-from ragpulse.session._settings import MAX_EXTRA_KEYS, is_reserved
+from ragpulse.session._settings import MAX_EXTRA_KEYS
 from ragpulse.session._state import DEFAULT_LIMITS, PipelineState
 from ragpulse.session._time import utc
 

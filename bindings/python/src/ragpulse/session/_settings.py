@@ -7,20 +7,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ragpulse._reserved import is_reserved
 from ragpulse.session._state import PipelineState
 from ragpulse.session._time import utc
 
 MAX_EXTRA_KEYS: Final = 64
 """How many keys of its own a pipeline may bring in by `status:update`."""
-
-RESERVED: Final = frozenset(
-    {
-        *("counts", "pipeline_id", "pipeline_type", "epoch", "seq", "timestamp", "received_at", "liveness"),
-        *("last_activity", "shutdown_at", "offline_reason", "lease_seconds", "limits", "reason"),
-        "seconds_until_next_check",
-    }
-)
-"""Keys that the reducer keeps, beside those that begin with `files` or `total_`."""
 
 
 def is_number(value: object) -> bool:
@@ -42,11 +34,6 @@ _SETTINGS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "last_check_time": utc,
     "next_check_time": utc,
 }
-
-
-def is_reserved(key: str) -> bool:
-    """Whether a pipeline may not set this key."""
-    return key.startswith(("files", "total_")) or key in RESERVED
 
 
 def _set(state: PipelineState, key: str, value: Any) -> str | None:
