@@ -1,45 +1,81 @@
 """Checks the package: lint, types, and the tests with their coverage.
 
     RAGPULSE_BIN=target/debug/ragpulse python bindings/python/scripts/check.py
+    RAGPULSE_BIN=target/debug/ragpulse python bindings/python/scripts/check.py --adapters [NAME …]
 
-Makes ``bindings/python/.venv`` when it is missing or not as ``requirements-dev.txt`` says. Ends with 1 when anything
-fails.
+Without ``--adapters`` it needs no framework. With it, each adapter (or those that are named) is checked in an
+environment of its own, which has the real framework: its types, and the tests in ``tests/adapters``.
+
+Makes the environments when they are missing or not as their requirements say. Ends with 1 when anything fails.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from environment import adapters, ready
+
 PACKAGE = Path(__file__).resolve().parent.parent
 LEAST_COVERAGE = 90
 
 
-def main() -> int:
-    # Also when it is called with a path that is relative to where it is called from.
-    program = os.environ.get("RAGPULSE_BIN")
-    environment = {**os.environ, **({"RAGPULSE_BIN": str(Path(program).resolve())} if program else {})}
-    python = sys.executable
-    steps = [
+def package() -> list[list[str]]:
+    """The steps of the package itself."""
+    python = str(ready())
+    return [
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy"],
         [python, "-m", "pytest", "--quiet", "--cov", "--cov-report=term", f"--cov-fail-under={LEAST_COVERAGE}"],
     ]
+
+
+def adapter(name: str) -> list[list[str]]:
+    """The steps of one adapter."""
+    python, module = str(ready(name)), name.replace("-", "_")
+    tests = sorted(path.stem for path in (PACKAGE / "tests/adapters").glob(f"test_{module}*.py"))
+    if not tests:
+        raise SystemExit(f"there are no tests/adapters/test_{module}*.py")
+    return [
+        [python, "-m", "mypy", "-p", f"ragpulse.adapters.{module}", *(f"-madapters.{test}" for test in tests)],
+        [
+            *(python, "-m", "pytest", "--quiet", f"--cov=ragpulse.adapters.{module}", "--cov-report=term"),
+            *("--cov-config=coverage-adapters.toml", f"--cov-fail-under={LEAST_COVERAGE}"),
+            *(f"tests/adapters/{test}.py" for test in tests),
+        ],
+    ]
+
+
+def run(steps: list[list[str]]) -> list[str]:
+    """Runs all steps; gives those that failed."""
+    # Also when it is called with a path that is relative to where it is called from.
+    program = os.environ.get("RAGPULSE_BIN")
+    environment = {**os.environ, **({"RAGPULSE_BIN": str(Path(program).resolve())} if program else {})}
     failed = []
     for step in steps:
         print("$", *step[1:], flush=True)
         if subprocess.run(step, cwd=PACKAGE, env=environment).returncode:
             failed.append(" ".join(step[2:4]))
+    return failed
+
+
+def main() -> int:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--adapters", nargs="*", metavar="NAME", help="check the adapters in place of the package")
+    arguments = parser.parse_args()
+    names = arguments.adapters
+    failed = run(package()) if names is None else []
+    for name in [] if names is None else names or adapters():
+        failed += [f"{name}: {step}" for step in run(adapter(name))]
     if failed:
         print("failed:", "; ".join(failed), file=sys.stderr)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    from environment import inside
-
-    inside()
     sys.exit(main())

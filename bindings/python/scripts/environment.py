@@ -1,6 +1,9 @@
-"""The virtual environment in which the checks of this package run.
+"""The virtual environments in which the checks of this package run.
 
-What may come in: any Python from 3.10 on. What it never does: install outside of ``bindings/python/.venv``.
+The package itself is checked in ``.venv`` (``requirements-dev.txt``); each adapter in one of its own, ``.venv-NAME``
+(``requirements/NAME.txt``), so that no framework bends the versions that another one, or the package, is tested with.
+
+What may come in: any Python from 3.10 on. What it never does: install outside of these folders.
 """
 
 from __future__ import annotations
@@ -13,33 +16,51 @@ import venv
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-FOLDER = PACKAGE / ".venv"
-REQUIREMENTS = PACKAGE / "requirements-dev.txt"
 
 
-def _python() -> Path:
-    return FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def _folder(adapter: str | None) -> Path:
+    return PACKAGE / (f".venv-{adapter}" if adapter else ".venv")
 
 
-def ready() -> Path:
-    """The Python of the environment, made or brought up to date where it is not as the requirements say."""
-    mark = FOLDER / "requirements.sha256"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if not _python().exists() or not mark.exists() or mark.read_text() != wanted:
+def _requirements(adapter: str | None) -> Path:
+    return PACKAGE / (f"requirements/{adapter}.txt" if adapter else "requirements-dev.txt")
+
+
+def _python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def adapters() -> list[str]:
+    """The names of all adapters that have an environment."""
+    return sorted(path.stem for path in (PACKAGE / "requirements").glob("*.txt"))
+
+
+def ready(adapter: str | None = None) -> Path:
+    """The Python of an environment, made or brought up to date where it is not as its requirements say."""
+    folder, requirements = _folder(adapter), _requirements(adapter)
+    mark = folder / "requirements.sha256"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if not _python(folder).exists() or not mark.exists() or mark.read_text() != wanted:
         if sys.version_info < (3, 10):  # noqa: UP036
             raise SystemExit("Python 3.10 or later is needed; run this by such a one, as by python3.12")
-        print(f"making {FOLDER}", file=sys.stderr)
-        venv.create(FOLDER, with_pip=True, clear=True)
-        pip = [str(_python()), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
+        print(f"making {folder.relative_to(PACKAGE)}", file=sys.stderr)
+        try:
+            venv.create(folder, with_pip=True, clear=True)
+        except subprocess.CalledProcessError:
+            # Debian splits this part of Python off.
+            raise SystemExit(
+                "this Python cannot make virtual environments; on Debian run: apt-get install -y python3-venv"
+            ) from None
+        pip = [str(_python(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(requirements)], check=True)
         # Editable, so that what is tested is what stands here; its dependencies are pinned above.
         subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-e", str(PACKAGE)], check=True)
         mark.write_text(wanted)
-    return _python()
+    return _python(folder)
 
 
-def inside() -> None:
-    """Goes on in the environment: runs the program again there, unless it is there already."""
-    python = ready()
-    if Path(sys.prefix).resolve() != FOLDER.resolve():
+def inside(adapter: str | None = None) -> None:
+    """Goes on in an environment: runs the program again there, unless it is there already."""
+    python = ready(adapter)
+    if Path(sys.prefix).resolve() != _folder(adapter).resolve():
         sys.exit(subprocess.run([str(python), *sys.argv]).returncode)
