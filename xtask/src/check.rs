@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::steps::Steps;
 use crate::workspace::{cargo, output};
-use crate::{closure, generate, page};
+use crate::{closure, generate, page, python};
 
 const WASM: &str = "wasm32-unknown-unknown";
 
@@ -16,6 +16,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let mut steps = Steps::new("check");
     steps.command("fmt", cargo(root).args(["fmt", "--all", "--check"]))?;
     steps.step("gen --check", || generate::check(root))?;
+    steps.step("models for Python", || python::check_models(root))?;
     steps.step("page", || page::check(root))?;
     steps.step("protocol dependencies", || closure::check(root))?;
     let clippy = [

@@ -9,6 +9,7 @@ mod fuzz;
 mod generate;
 mod npm;
 mod page;
+mod python;
 mod steps;
 mod test;
 mod workspace;
@@ -26,8 +27,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write everything that is made from the contract: schemas, AsyncAPI, TypeScript, docs/spec/events.md; and the
-    /// dashboard's page, which npm builds.
+    /// Write everything that is made from the contract: schemas, AsyncAPI, TypeScript, docs/spec/events.md, the models of
+    /// the Python package; and the dashboard's page, which npm builds.
     Gen {
         /// Compare only, and fail where a file differs.
         #[arg(long)]
@@ -35,7 +36,7 @@ enum Task {
     },
     /// Formatting, clippy, generated files, the built page, the dependencies of the protocol crate, its build for wasm32.
     Check,
-    /// The tests that every change needs, in Rust and JavaScript.
+    /// The tests that every change needs, in Rust, JavaScript and Python.
     Test {
         /// The slow parts too.
         #[arg(long)]
@@ -77,8 +78,12 @@ enum Task {
 fn main() -> ExitCode {
     let root = workspace::root();
     let result = match Cli::parse().task {
-        Task::Gen { check: false } => generate::write(&root).and_then(|()| page::write(&root)),
-        Task::Gen { check: true } => generate::check(&root).and_then(|()| page::check(&root)),
+        Task::Gen { check: false } => generate::write(&root)
+            .and_then(|()| python::write_models(&root))
+            .and_then(|()| page::write(&root)),
+        Task::Gen { check: true } => generate::check(&root)
+            .and_then(|()| python::check_models(&root))
+            .and_then(|()| page::check(&root)),
         Task::Check => check::run(&root),
         Task::Test { full } => test::run(&root, full),
         Task::Bench { options } => bench::run(&root, &options),

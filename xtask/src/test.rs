@@ -1,4 +1,4 @@
-//! `cargo xtask test`: what every change needs, in Rust and JavaScript. Nothing is ever skipped silently.
+//! `cargo xtask test`: what every change needs, in Rust, JavaScript and Python. Nothing is ever skipped silently.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::chaos;
 use crate::npm::npm;
+use crate::python;
 use crate::steps::Steps;
 use crate::workspace::{apt_install, cargo, output, target_dir};
 
@@ -36,6 +37,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     let mut steps = Steps::new("test");
     // First what is missing on the machine: it would be a pity to learn of it after the Rust tests.
     steps.step("node and npm", node_is_there)?;
+    steps.step("python", python::python_is_there)?;
     let browser = root.join("tests/browser");
     let with_browser = full && browser.join("package.json").is_file();
     if with_browser {
@@ -59,7 +61,9 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     steps.command("npm ci", npm(root).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
     steps.command("npm run build", npm(root).args(["run", "build", "--silent"]))?;
     steps.command("npm test", npm(root).args(["test", "--silent"]).env("RAGPULSE_BIN", &binary))?;
+    steps.command("python", python::check(root).env("RAGPULSE_BIN", &binary))?;
     if full {
+        steps.command("python adapters", python::check_adapters(root).env("RAGPULSE_BIN", &binary))?;
         let run = ["run", "test:full", "--silent", "--workspaces", "--if-present"];
         steps.command(
             "npm run test:full",
