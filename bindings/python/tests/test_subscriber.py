@@ -1,6 +1,7 @@
 """The subscriber: every event once and in order with its state, whatever happens to the hub."""
 
 import asyncio
+import gc
 import json
 import threading
 from pathlib import Path
@@ -223,6 +224,34 @@ def test_it_goes_on_where_it_was_though_the_hub_is_killed(tmp_path: Path) -> Non
         subscriber.close()
     finally:
         running.stop()
+
+
+def test_closing_lets_go_who_waits(live: Hub) -> None:
+    name = fresh("close")
+    live.post(name, {"event": "pipeline:online", "data": {"pipeline_type": "t"}})
+    subscriber = Subscriber(name, url=live.url)
+    seen: list[str] = []
+    thread = threading.Thread(target=lambda: seen.extend(update.event for update in subscriber))
+    thread.start()
+    until(lambda: seen, "the first state")
+    subscriber.close()
+    # The hub would hold its answer for 25 seconds.
+    thread.join(10)
+    assert not thread.is_alive()
+    assert seen == ["pipeline:status"]
+    assert subscriber.next() is None
+    subscriber.close()
+
+
+def test_what_is_not_closed_goes_with_its_subscriber(live: Hub) -> None:
+    name = fresh("forgotten")
+    live.post(name, {"event": "pipeline:online", "data": {"pipeline_type": "t"}})
+    before = threading.active_count()
+    for update in Subscriber(name, url=live.url):
+        assert update.event == "pipeline:status"
+        break
+    gc.collect()
+    until(lambda: threading.active_count() <= before, "its thread to end")
 
 
 def test_a_new_epoch_comes_as_a_state_with_its_reason() -> None:
