@@ -19,6 +19,8 @@ PACKAGE = Path(__file__).resolve().parents[2]
 ROOT = PACKAGE.parents[1]
 INSTALL = "pip install ./bindings/python"
 
+Done = subprocess.CompletedProcess[str]
+
 
 def section() -> str:
     """The part of the README at the root that is for those who come from Python."""
@@ -31,12 +33,10 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
 
 
-def run(*command: "str | Path", cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run(*command: "str | Path", cwd: Path = ROOT, more: Mapping[str, str] | None = None) -> "Done":
     # Nothing of the environment that runs this test is found from within the new one.
-    kept: Mapping[str, str] = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COV"))}
-    return subprocess.run(
-        command, cwd=cwd, env={**kept, **environment}, capture_output=True, text=True, timeout=180, check=False
-    )
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COV"))}
+    return subprocess.run(command, cwd=cwd, env={**kept, **(more or {})}, capture_output=True, text=True, timeout=180)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     assert INSTALL in "".join(blocks(section(), "sh"))
     limits = {"PIP_CONSTRAINT": str(PACKAGE / "requirements-dev.txt"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = run(python, "-m", *INSTALL.split(), **limits)
+    done = run(python, "-m", *INSTALL.split(), more=limits)
     assert done.returncode == 0, done.stdout + done.stderr
     return python
 
@@ -78,7 +78,7 @@ def test_the_example_runs_as_it_is_written(python: Path, tmp_path: Path) -> None
     (tmp_path / "docs" / "c.pdf").write_bytes(b"not asked for")
     # One of its own: other tests report as `my-docs` too.
     with hub() as own:
-        done = run(python, "-W", "error", "-c", example, cwd=tmp_path, RAGPULSE_URL=own.url)
+        done = run(python, "-W", "error", "-c", example, cwd=tmp_path, more={"RAGPULSE_URL": own.url})
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         events = own.history("my-docs")
     # Of progress only the latest is kept, so some of it, or all, may never have been sent.
