@@ -62,6 +62,13 @@ pub(crate) fn check_adapters(root: &Path) -> Command {
     command
 }
 
+/// The examples of the guide that need more than the package.
+pub(crate) fn check_guide(root: &Path) -> Command {
+    let mut command = check(root);
+    command.arg("--guide");
+    command
+}
+
 /// Whether there is a Python that will do; Debian's package of what makes environments is installed where it is not.
 ///
 /// # Errors

@@ -64,6 +64,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     steps.command("python", python::check(root).env("RAGPULSE_BIN", &binary))?;
     if full {
         steps.command("python adapters", python::check_adapters(root).env("RAGPULSE_BIN", &binary))?;
+        steps.command("python guide", python::check_guide(root).env("RAGPULSE_BIN", &binary))?;
         let run = ["run", "test:full", "--silent", "--workspaces", "--if-present"];
         steps.command(
             "npm run test:full",
