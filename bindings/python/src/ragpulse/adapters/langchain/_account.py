@@ -66,6 +66,8 @@ class Account:
         self._open: dict[str, Source] = {}
         self._last: Source | None = None
         self._is_exhausted = False
+        self._has_left = False
+        """Whether a file turned out to be whole whose documents are through."""
         self._fresh: dict[str, Source] = {}
         """Of which documents were read since the last batch was through."""
         self._batch: dict[str, Source] = {}
@@ -91,6 +93,7 @@ class Account:
         source = self._source(self._key_of(document))
         if source.origin is None and (origin := document.metadata.get("source")) is not None:
             source.origin = str(origin)
+        self._leave(source)
         self._last = self._fresh[source.key] = source
         source.was_read(len(document.page_content))
 
@@ -99,6 +102,13 @@ class Account:
         """There are no more."""
         self._is_exhausted = True
         self._phase = _Phase.HASHING
+        self._leave(None)
+
+    def _leave(self, following: Source | None) -> None:
+        """The file that was read last is whole, if what follows is another one."""
+        last = self._last
+        if last is not None and last is not following and last.is_open and last.key not in self._fresh:
+            self._has_left = True
 
     def assigned(self, document: Document, source_id: Any) -> None:
         """A document of the batch, hashed, and the id of its source. It may raise; who calls it takes care."""
@@ -218,12 +228,15 @@ class Account:
     @property
     def owes_ends(self) -> bool:
         """Whether `settle` has something to do."""
-        return bool(self._batch)
+        return self._has_left or bool(self._batch)
 
     def settle(self) -> Steps:
-        """The batch is through: ends the files that are."""
-        self._batch, self._known, self._fresh = {}, {}, {}
-        done = [one for one in self._open.values() if self._is_whole(one) and not one.waits_for_cleanup]
+        """The batch is through, if there was one: ends the files that are."""
+        self._has_left = False
+        if self._batch:
+            self._batch, self._known, self._fresh = {}, {}, {}
+        open_ones = [one for one in self._open.values() if one.key not in self._fresh and self._is_whole(one)]
+        done = [one for one in open_ones if not one.waits_for_cleanup]
         if self._cleans_at_end and done:
             yield from self._find_outdated(done)
         for source in done:

@@ -36,16 +36,21 @@ class _Reading:
         return self
 
     def __next__(self) -> Document:
-        if self._account.owes_ends:
-            self._ask(self._account.settle())
+        self._settle()
         self._account.reading()
         try:
             document = next(self._inner)
         except StopIteration:
             self._account.exhausted()
+            self._settle()
             raise
         self._account.has_read(document)
+        self._settle()
         return document
+
+    def _settle(self) -> None:
+        if self._account.owes_ends:
+            self._ask(self._account.settle())
 
 
 class AsyncWatchedDocuments:
@@ -60,16 +65,21 @@ class AsyncWatchedDocuments:
         inner: Any = self._inner
         reading = aiter(inner) if hasattr(inner, "__aiter__") else _later(inner)
         while True:
-            if self._account.owes_ends:
-                await awalk(self._account.settle())
+            await self._settle()
             self._account.reading()
             try:
                 document = await anext(reading)
             except StopAsyncIteration:
                 self._account.exhausted()
+                await self._settle()
                 return
             self._account.has_read(document)
+            await self._settle()
             yield document
+
+    async def _settle(self) -> None:
+        if self._account.owes_ends:
+            await awalk(self._account.settle())
 
 
 async def _later(documents: Iterable[Document]) -> AsyncIterator[Document]:
