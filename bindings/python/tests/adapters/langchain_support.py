@@ -41,8 +41,7 @@ class Embeddings(DeterministicFakeEmbedding):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         if any("poison" in text for text in texts):
             raise ConnectionError("the embedding service is away")
-        # Not those of langchain-core, which need numpy.
-        return [[float(len(text)), 0.0, 0.0, 1.0] for text in texts]
+        return super().embed_documents(texts)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         return self.embed_documents(texts)

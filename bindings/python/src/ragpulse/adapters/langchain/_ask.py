@@ -51,7 +51,8 @@ def walk(steps: Steps) -> None:
         try:
             answer = ask.now()
         except Exception:
-            answer = _unknown()
+            answer = None
+            _unknown()
 
 
 async def awalk(steps: Steps) -> None:
@@ -61,7 +62,8 @@ async def awalk(steps: Steps) -> None:
         try:
             answer = await ask.later()
         except Exception:
-            answer = _unknown()
+            answer = None
+            _unknown()
 
 
 @quietly
