@@ -186,7 +186,6 @@ class Account:
     def listed(self, keys: Sequence[str], limit: int | None) -> None:
         """So much is outdated, and perhaps more."""
         self._more_to_delete = limit is not None and len(keys) >= limit
-        self._concerned = self._concerned if keys else []
 
     def deleting(self, ids: Sequence[str] | None) -> Steps:
         """They are to be deleted from the store: whose they are can be told now, or never."""
@@ -254,6 +253,7 @@ class Account:
             more = {"cleanup": self._cleanup, "num_deleted_of_unknown_source": self._unattributed}
             self._reporter.report("x:langchain.indexed", {**result, **more})
 
+    @quietly
     def fail(self, error: BaseException) -> None:
         """The run is over by an error: it is told of the files that it is about, and the others end as they stand."""
         concerned = self._culprits(error) or []
