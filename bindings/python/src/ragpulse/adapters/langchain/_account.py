@@ -234,10 +234,10 @@ class Account:
         self._has_left = False
         if self._batch:
             self._batch, self._known, self._fresh = {}, {}, {}
-        open_ones = [one for one in self._open.values() if one.key not in self._fresh and self._is_whole(one)]
-        done = [one for one in open_ones if not one.waits_for_cleanup]
-        if self._cleans_at_end and done:
-            yield from self._find_outdated(done)
+        through = [one for one in self._open.values() if one.key not in self._fresh and not one.waits_for_cleanup]
+        done = [one for one in through if self._is_whole(one)]
+        if self._cleans_at_end:
+            yield from self._find_outdated([one for one in through if not one.is_clean], done)
         for source in done:
             if not source.waits_for_cleanup:
                 self._end(source)
@@ -304,7 +304,7 @@ class Account:
         waits_to_be_stored = self._phase in (_Phase.READING, _Phase.HASHING) and source.key in self._fresh
         if waits_to_be_stored or source.handled < source.assigned or not self._is_whole(source):
             return False
-        if self._cleanup is None:
+        if self._cleanup is None or source.is_clean:
             return True
         # What is left of an incremental clean-up is that of the sources whose outdated documents are known, or more.
         is_clean = source.key not in self._fresh or (self._phase is _Phase.CLEANING and not self._more_to_delete)
@@ -376,13 +376,18 @@ class Account:
 
     # What is outdated.
 
-    def _find_outdated(self, sources: list[Source]) -> Steps:
+    def _find_outdated(self, unknown: list[Source], done: list[Source]) -> Steps:
         """Finds out who waits for the clean-up. One question, unless there is something."""
-        some = yield from self._outdated(sources, 1)
-        if some == []:
+        if not unknown:
             return
-        for source in sources:
-            if some is None or len(sources) == 1 or (yield from self._outdated([source], 1)) != []:
+        some = yield from self._outdated(unknown, 1)
+        for source in unknown:
+            # Once nothing of it is outdated, nothing will be.
+            source.is_clean = some == []
+        for source in done:
+            if source.is_clean:
+                continue
+            if some is None or len(unknown) == 1 or (yield from self._outdated([source], 1)) != []:
                 source.waits_for_cleanup = True
 
     def _outdated(self, sources: list[Source], limit: int | None = None) -> Any:

@@ -34,6 +34,8 @@ class Source:
         """Whether it was begun and not ended."""
         self.waits_for_cleanup = False
         """Whether it has outdated documents, which go at the end of the run."""
+        self.is_clean = False
+        """Whether it is known that it has none."""
         self.read = 0
         self.length = 0
         """Characters of text."""
