@@ -43,13 +43,23 @@ def adapter(name: str) -> list[list[str]]:
     if not tests:
         raise SystemExit(f"there are no tests/adapters/test_{module}*.py")
     return [
-        [python, "-m", "mypy", "-p", f"ragpulse.adapters.{module}", *(f"-madapters.{test}" for test in tests)],
+        # Each by its name: what is only found in a folder is left out, as pyproject.toml has it for the package.
+        [python, "-m", "mypy", *(f"-m{name}" for name in [*modules(module), *(f"adapters.{test}" for test in tests)])],
         [
             *(python, "-m", "pytest", "--quiet", f"--cov=ragpulse.adapters.{module}", "--cov-report=term"),
             *("--cov-config=coverage-adapters.toml", f"--cov-fail-under={LEAST_COVERAGE}"),
             *(f"tests/adapters/{test}.py" for test in tests),
         ],
     ]
+
+
+def modules(adapter: str) -> list[str]:
+    """The modules of an adapter, whether it is one file or a folder."""
+    source = PACKAGE / "src"
+    place = source / "ragpulse/adapters" / adapter
+    found = [place.with_suffix(".py"), *sorted(place.rglob("*.py"))]
+    names = [".".join(path.relative_to(source).with_suffix("").parts) for path in found if path.is_file()]
+    return [name.removesuffix(".__init__") for name in names]
 
 
 def run(steps: list[list[str]]) -> list[str]:
