@@ -6,13 +6,15 @@ their order, in this order. What it never does: guess; where several files are p
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from haystack import Document
 
 from ragpulse.adapters.haystack._identity import names
 from ragpulse.adapters.haystack._tracked import Tracked
+
+Key = TypeVar("Key", bound=Hashable)
 
 Owners = tuple[Tracked, ...]
 """The files that a document is of: one, or several where it cannot be told, or where they have the same text."""
@@ -40,7 +42,7 @@ def spread(count: int, owners: Sequence[Tracked]) -> list[Owners]:
 def held(documents: Sequence[Document], known: Mapping[str, Sequence[Tracked]]) -> list[Owners | None]:
     """The owners of documents that went in; None for those that are not known."""
     found: list[Owners | None] = [None] * len(documents)
-    for id, places in _grouped((document.id for document in documents), lambda id: id in known).items():
+    for id, places in _grouped(document.id if document.id in known else None for document in documents).items():
         for place, owners in zip(places, spread(len(places), known[id]), strict=True):
             found[place] = owners
     return found
@@ -54,8 +56,8 @@ def made(
     """The owners of documents that came out, where documents went in, and those of which it is not clear."""
     found: list[Owners] = [()] * len(documents)
     links = [_link(document, known) for document in documents]
-    for id, places in _grouped(links, lambda id: id is not None).items():
-        for place, owners in zip(places, spread(len(places), known[str(id)]), strict=True):
+    for id, places in _grouped(links).items():
+        for place, owners in zip(places, spread(len(places), known[id]), strict=True):
             found[place] = owners
     loose = {place: tuple(names(documents[place].meta or {})) for place, id in enumerate(links) if id is None}
     unclear: set[Tracked] = set()
@@ -64,7 +66,7 @@ def made(
         if owners:
             candidates[tuple(names(parent.meta or {}))].append(owners)
     everyone = [owners for group in candidates.values() for owners in group]
-    for called, places in _grouped(loose.values(), lambda _: True).items():
+    for called, places in _grouped(loose.values()).items():
         own = [list(loose)[index] for index in places]
         for place, owners in zip(own, deal(len(own), candidates.get(called) or everyone), strict=True):
             found[place] = owners
@@ -88,9 +90,10 @@ def _link(document: Document, known: Mapping[str, Sequence[Tracked]]) -> str | N
     return None
 
 
-def _grouped(values: Iterable[Any], wanted: Callable[[Any], bool]) -> dict[Hashable, list[int]]:
-    groups: defaultdict[Any, list[int]] = defaultdict(list)
+def _grouped(values: Iterable[Key | None]) -> dict[Key, list[int]]:
+    """The places of equal values; of None, none."""
+    groups: defaultdict[Key, list[int]] = defaultdict(list)
     for place, value in enumerate(values):
-        if wanted(value):
+        if value is not None:
             groups[value].append(place)
     return dict(groups)

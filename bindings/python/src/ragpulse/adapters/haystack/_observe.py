@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
-from haystack import tracing
+from haystack.tracing.tracer import enable_tracing, tracer
 
 from ragpulse import AsyncReporter, Reporter
 from ragpulse.adapters.haystack._run import Observer
@@ -31,7 +31,7 @@ class _Blocks(WatchingTracer):
     """Watches for the blocks that are open."""
 
     def __init__(self) -> None:
-        super().__init__(tracing.tracer.actual_tracer)
+        super().__init__(tracer.actual_tracer)
         self.is_active = True
         self._has_warned = False
 
@@ -72,7 +72,7 @@ def observe(
         _open.append(observer)
         if _installed is None:
             _installed = _Blocks()
-            tracing.enable_tracing(_installed)
+            enable_tracing(_installed)
     token = _chosen.set(observer)
     try:
         yield reporter
@@ -86,6 +86,6 @@ def observe(
             if not _open and _installed is not None:
                 _installed.is_active = False
                 # Who has enabled another tracer meanwhile keeps it.
-                if tracing.tracer.actual_tracer is _installed:
-                    tracing.enable_tracing(_installed.delegate)
+                if tracer.actual_tracer is _installed:
+                    enable_tracing(_installed.delegate)
                 _installed = None

@@ -12,8 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
-from haystack import tracing
-from haystack.tracing import Span, Tracer
+from haystack.tracing.tracer import Span, Tracer, tracer
 
 from ragpulse import AsyncReporter, Reporter
 from ragpulse.adapters.haystack._run import Observer, Run
@@ -22,7 +21,8 @@ from ragpulse.adapters.haystack._visit import Visit, current
 
 
 class _Watch(Protocol):
-    run: Run
+    @property
+    def run(self) -> Run: ...
 
     def begin(self) -> None: ...
 
@@ -164,7 +164,7 @@ class RagPulseTracer(WatchingTracer):
         document_store: Any = None,
         stages: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(tracing.tracer.actual_tracer if delegate is None else delegate)
+        super().__init__(tracer.actual_tracer if delegate is None else delegate)
         self._observer: Final = Observer(reporter, document_store, dict(stages or {}))
 
     def observer(self) -> Observer | None:

@@ -38,6 +38,7 @@ class Tracked:
     told: list[tuple[BaseException | None, str]] = field(default_factory=list)
     """What was logged of it."""
     warnings: list[str] = field(default_factory=list)
+    _extracted: bool = False
 
     def advance(self, stage: str | None, progress: float) -> None:
         """A component works on it."""
@@ -56,6 +57,10 @@ class Tracked:
         if stage is None or self.handle.stage != stage:
             return
         if unit is None:
+            # The text is there when the converter has made it; that it is cleaned next is no news.
+            if self._extracted:
+                return
+            self._extracted = True
             self.handle.progress(stage, 1.0)
         else:
             self.handle.progress(stage, 1.0, current=len(self.chunks), total=len(self.chunks), unit=unit)
