@@ -61,6 +61,8 @@ def made(
             found[place] = owners
     loose = {place: tuple(names(documents[place].meta or {})) for place, id in enumerate(links) if id is None}
     unclear: set[Tracked] = set()
+    if not loose:
+        return found, unclear
     candidates: defaultdict[tuple[str, ...], list[Owners]] = defaultdict(list)
     for parent, owners in parents:
         if owners:

@@ -6,7 +6,7 @@ converted, or for left out, where that cannot be told: then it says so.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,28 +58,36 @@ def of_record(record: logging.LogRecord, sources: Sequence[Source], find: Find) 
 def converted(documents: Sequence[Document], sources: Sequence[Source], failed: set[Tracked]) -> list[Owners]:
     """The owners of documents that came out of a converter. `failed`: of these the log says that they did."""
     found: list[Owners] = [()] * len(documents)
+    called: dict[str, list[Owners]] = {}
+    for source in sources:
+        for name in source.called:
+            called.setdefault(name, []).append((source.file,))
     groups: dict[str | None, list[int]] = {}
     for place, document in enumerate(documents):
-        groups.setdefault(_name(document, sources), []).append(place)
-    # Those without a name that is known are what the others leave.
-    for name, places in sorted(groups.items(), key=lambda group: group[0] is None):
+        groups.setdefault(_name(document, called), []).append(place)
+    # Those without a name that is known are what the others leave, so they come last.
+    unnamed = groups.pop(None, [])
+    for known, places in groups.items():
+        for place, owners in zip(places, _dealt(len(places), called[str(known)], failed), strict=True):
+            found[place] = owners
+    if unnamed:
         taken = {owner for owners in found for owner in owners}
-        candidates: list[Owners] = [
-            (source.file,)
-            for source in sources
-            if (name in source.called if name is not None else source.file not in taken)
-        ]
-        if len(set(candidates)) > 1:
-            candidates = [owners for owners in candidates if owners[0] not in failed] or candidates
-        for place, owners in zip(places, deal(len(places), candidates), strict=True):
+        left: list[Owners] = [(source.file,) for source in sources if source.file not in taken]
+        for place, owners in zip(unnamed, _dealt(len(unnamed), left, failed), strict=True):
             found[place] = owners
     return found
 
 
-def _name(document: Document, sources: Sequence[Source]) -> str | None:
+def _dealt(count: int, candidates: list[Owners], failed: set[Tracked]) -> list[Owners]:
+    if len(set(candidates)) > 1:
+        candidates = [owners for owners in candidates if owners[0] not in failed] or candidates
+    return deal(count, candidates)
+
+
+def _name(document: Document, called: Mapping[str, object]) -> str | None:
     """The most exact of a document's names that a source has."""
     for name in names(document.meta or {}):
         for one in (name, os.path.basename(name)):
-            if any(one in source.called for source in sources):
+            if one in called:
                 return one
     return None
