@@ -14,7 +14,7 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores import SimpleVectorStore
 from pydantic import PrivateAttr
 
-from ragpulse import Reporter
+from ragpulse import File, Reporter, is_retryable
 from support import Hub, fresh
 
 
@@ -139,3 +139,25 @@ def nothing_is_open(live: Hub, to: Reporter) -> bool:
     assert to.flush(30)
     counts = live.state(to.pipeline_id)["counts"]
     return bool(counts["processing"] == counts["queued"] == 0)
+
+
+class Kept:
+    """A reporter of which every event is kept as it was told, before anything is conflated."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        # Nobody listens there, and nothing is sent.
+        self.reporter = Reporter("kept", "local_files", url="http://127.0.0.1:9")
+        self.reporter.file = self._file  # type: ignore[method-assign]
+
+    def _file(self, name: Any, **more: Any) -> File:
+        return File(lambda event, data: self.told.append((event, data)), {"name": name, "id": more["id"]}, is_retryable)
+
+    def progress(self, name: str) -> list[tuple[Any, ...]]:
+        """Stage, current and total."""
+        keys = ("processing_stage", "current", "total")
+        return [
+            tuple(data.get(key) for key in keys)
+            for event, data in self.told
+            if event == "file:progress" and data["file"]["name"] == name
+        ]
