@@ -1,4 +1,4 @@
-"""What the tests of the LlamaIndex adapter share: real documents, models that the tests can look into, and the hub's view."""
+"""What the tests of the LlamaIndex adapter share: real documents, models to look into, and what the hub has."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -104,7 +104,9 @@ def pdf(path: Path, *pages: str) -> None:
         places.append(len(body))
         body += f"{number} 0 obj\n{content}\nendobj\n".encode()
     table = "".join(f"{place:010} 00000 n \n" for place in places)
-    end = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\n"
+    end = (
+        f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\n"
+    )
     path.write_bytes(body + f"{end}startxref\n{len(body)}\n%%EOF\n".encode())
 
 
