@@ -68,7 +68,8 @@ def query(arguments: argparse.Namespace, embedder: Embedder, store: Store) -> in
     """Prints the chunks that answer a question best."""
     hits = store.nearest(embedder.embed([arguments.question])[0], embedder.name, arguments.count)
     for hit in hits:
-        print(f"{hit.score:.2f}  {hit.path}, page {hit.page}\n      {' '.join(hit.text.split())[:200]}")
+        page = f", page {hit.page}" if hit.page else ""
+        print(f"{hit.score:.2f}  {hit.path}{page}\n      {' '.join(hit.text.split())[:200]}")
     if not hits:
         print(f"{arguments.store} has nothing that {embedder.name} has embedded", file=sys.stderr)
     return 0 if hits else 1

@@ -17,7 +17,7 @@ _splitter = TextSplitter(CHUNK_CHARACTERS, overlap=OVERLAP_CHARACTERS)
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a document, and the page it stands on, from 1."""
+    """A piece of a document, and the page it stands on, from 1; 0 where that is not known."""
 
     page: int
     text: str
