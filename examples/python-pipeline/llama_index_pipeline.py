@@ -44,37 +44,41 @@ def main() -> int:
         return 2
     stop = Stop()
     stop.on_signals()
-    hashes = arguments.store.with_suffix(f".{embedder.name}.json")
+    seen = arguments.store.with_suffix(f".{embedder.name}.json")
     with contextlib.closing(Store(arguments.store)) as store:
-        pipeline = make_pipeline(store, embedder, hashes)
+        pipeline = make_pipeline(store, embedder, seen)
         reporter = Reporter(arguments.pipeline_id, "local_files", watch_location=arguments.folder)
         try:
             with reporter, observe(pipeline, reporter):
                 ingest(arguments.folder, pipeline, store, reporter, stop)
         finally:
-            save(pipeline, hashes)
+            save(pipeline, seen)
     return 0
 
 
-def make_pipeline(store: Store, embedder: Embedder, hashes: Path) -> IngestionPipeline:
-    """The pipeline. `hashes` is the file in which it keeps what it has seen; a document that it lacks is done again."""
-    # The file tells what is in the store only as long as the store is there.
-    known = hashes.exists() and bool(store.documents())
+def make_pipeline(store: Store, embedder: Embedder, seen: Path) -> IngestionPipeline:
+    """The pipeline. `seen` is the file in which it keeps which documents it has seen."""
+    docstore = SimpleDocumentStore.from_persist_path(str(seen)) if seen.exists() else SimpleDocumentStore()
+    # A kill between the two leaves them different. What is in the store counts; anything else is done again.
+    stored = {document.id: document.sha256 for document in store.documents().values()}
+    for id, document in list(docstore.docs.items()):
+        if stored.get(id) != document.metadata.get("sha256"):
+            docstore.delete_document(id)
     return IngestionPipeline(
         transformations=[SentenceSplitter(chunk_size=200, chunk_overlap=25), Embedding(embedder)],
         vector_store=SqliteVectorStore(store, embedder.name),
-        docstore=SimpleDocumentStore.from_persist_path(str(hashes)) if known else SimpleDocumentStore(),
+        docstore=docstore,
         docstore_strategy=DocstoreStrategy.UPSERTS,
         disable_cache=True,
     )
 
 
-def save(pipeline: IngestionPipeline, hashes: Path) -> None:
+def save(pipeline: IngestionPipeline, seen: Path) -> None:
     """Keeps what the pipeline has seen; first beside the old file, so that a kill leaves one of the two whole."""
     assert pipeline.docstore is not None
-    new = hashes.with_suffix(".new")
+    new = seen.with_suffix(".new")
     pipeline.docstore.persist(str(new))
-    os.replace(new, hashes)
+    os.replace(new, seen)
 
 
 def ingest(folder: Path, pipeline: IngestionPipeline, store: Store, reporter: Reporter, stop: Stop) -> None:
@@ -88,21 +92,30 @@ def ingest(folder: Path, pipeline: IngestionPipeline, store: Store, reporter: Re
         document = read(path, file)
         if document is None:
             continue
+        if not document.text:
+            forget(file.id, pipeline, store)  # What it said when it was not empty.
+            file.skipped("empty", message="there is no text in it; scanned pages need OCR first")
+            continue
         try:
             # One file a run: LlamaIndex gives up a whole run when one of its documents fails.
             pipeline.run(documents=[document])
         except Exception as error:
             log.warning("%s failed: %s", file.name, error)
-    for path, document_in_store in store.documents().items():
+    for path, gone in store.documents().items():
         if path.is_relative_to(folder) and path not in found:
             file = reporter.file(path.relative_to(folder).as_posix(), path=path)
-            assert pipeline.docstore is not None
-            pipeline.docstore.delete_document(document_in_store.id, raise_error=False)
-            file.deleted(chunks_deleted=store.remove(document_in_store.id))
+            file.deleted(chunks_deleted=forget(gone.id, pipeline, store))
+
+
+def forget(document_id: str, pipeline: IngestionPipeline, store: Store) -> int:
+    """Takes a document out. How many chunks went with it."""
+    assert pipeline.docstore is not None
+    pipeline.docstore.delete_document(document_id, raise_error=False)
+    return store.remove(document_id)
 
 
 def read(path: Path, file: File) -> Document | None:
-    """A file as LlamaIndex takes it; None, when there is nothing to ingest, which is reported."""
+    """A file as LlamaIndex takes it; None, when it cannot be read, which is reported."""
     if not is_supported(path.suffix):
         file.skipped("unsupported", message=f"files of type {path.suffix or 'none'} are not read")
         return None
@@ -113,9 +126,6 @@ def read(path: Path, file: File) -> Document | None:
     except Exception as error:
         log.warning("%s failed: %s", file.name, error)
         file.failed(error, stage="extraction")
-        return None
-    if not text:
-        file.skipped("empty", message="there is no text in it; scanned pages need OCR first")
         return None
     # By `file_path` the adapter knows the file, with the id that `reporter.file` gives it.
     about = {"file_path": str(path), "file_name": file.name, "sha256": hashlib.sha256(content).hexdigest()}
