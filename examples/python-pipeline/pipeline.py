@@ -1,8 +1,8 @@
 """A small RAG ingestion that reports what it does to a RagPulse hub.
 
-    python pipeline.py ingest FOLDER            # watches the folder until Ctrl-C or SIGTERM
-    python pipeline.py ingest FOLDER --once     # one pass
-    python pipeline.py query "a question"       # the chunks that answer it best
+python pipeline.py ingest FOLDER            # watches the folder until Ctrl-C or SIGTERM
+python pipeline.py ingest FOLDER --once     # one pass
+python pipeline.py query "a question"       # the chunks that answer it best
 """
 
 import argparse

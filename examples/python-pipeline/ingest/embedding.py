@@ -36,7 +36,7 @@ class WordLlamaEmbedder:
     def __init__(self) -> None:
         import wordllama
 
-        # Left alone, it looks for its tokenizer in a folder that its wheel has under another name, and then downloads it.
+        # Left alone, it looks for its tokenizer under a name that its wheel does not have, and then downloads it.
         package = Path(wordllama.__file__).parent
         self._model = wordllama.WordLlama.load(cache_dir=package, disable_download=True)
 
@@ -70,4 +70,5 @@ def _of_length_one(vectors: Any) -> Vectors:
     rows: Vectors = np.asarray(vectors, dtype=np.float32)
     # A text without a word the model knows has no direction; it stays zero, and is like nothing.
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    unit: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from pypdf import PdfReader, PdfWriter
-
 from support import Hub, pdf
 
 

@@ -29,7 +29,9 @@ class Hub:
 
     def __init__(self) -> None:
         program = os.environ.get("RAGPULSE_BIN", "")
-        assert Path(program).is_file(), f"RAGPULSE_BIN names {program!r}, which is not there: cargo build -p ragpulse-cli"
+        assert Path(program).is_file(), (
+            f"RAGPULSE_BIN names {program!r}, which is not there: cargo build -p ragpulse-cli"
+        )
         command = [program, "serve", "--listen", "127.0.0.1:0", "--store", "memory:"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout
