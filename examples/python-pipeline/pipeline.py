@@ -8,6 +8,7 @@ python pipeline.py query "a question"       # the chunks that answer it best
 import argparse
 import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def query(arguments: argparse.Namespace, embedder: Embedder, store: Store) -> in
     hits = store.nearest(embedder.embed([arguments.question])[0], embedder.name, arguments.count)
     for hit in hits:
         page = f", page {hit.page}" if hit.page else ""
-        print(f"{hit.score:.2f}  {hit.path}{page}\n      {' '.join(hit.text.split())[:200]}")
+        print(f"{hit.score:.2f}  {os.path.relpath(hit.path)}{page}\n      {' '.join(hit.text.split())[:200]}")
     if not hits:
         print(f"{arguments.store} has nothing that {embedder.name} has embedded", file=sys.stderr)
     return 0 if hits else 1
