@@ -1,5 +1,7 @@
+use ragpulse_protocol::{Liveness, PipelineStatus};
 use serde_json::json;
 
+use super::super::keys::REPORTED;
 use super::super::time::Zone;
 use super::hub::Hub;
 use super::*;
