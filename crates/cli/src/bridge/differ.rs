@@ -23,7 +23,7 @@ use ragpulse_protocol::{ReportedEvent, Timestamp};
 use serde_json::Value;
 
 use super::dict::{Dict, Entry, Identity, Moment};
-use super::keys::Keys;
+use super::keys::{Keys, LeftOut};
 use super::known::{Files, Known, State};
 use super::reports::Reports;
 
@@ -137,6 +137,11 @@ impl Differ {
         self.files.trim();
         self.remember(dict, now);
         out
+    }
+
+    /// The keys of the dict that are not reported, each once.
+    pub(crate) fn left_out(&mut self) -> LeftOut {
+        self.keys.left_out()
     }
 
     fn remember(&mut self, dict: &Dict, now: Timestamp) {
