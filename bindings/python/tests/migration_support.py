@@ -193,6 +193,7 @@ class Page:
         return [total for at, total in enumerate(self.totals) if at == 0 or self.totals[at - 1] != total]
 
     def __enter__(self) -> "Page":
+        until(lambda: self._hub.state(self._pipeline), "the pipeline at the hub")
         self._thread.start()
         until(lambda: self.totals or self.gaps, "the page's first answer")
         return self
