@@ -110,7 +110,7 @@ def test_a_hub_has_all_of_it_event_by_event(live: Hub, folder: Path, pipeline: t
     assert [short(event) for event in events] == [
         # The status server, then its twin, which tells what it is told too.
         ("pipeline:online", ""),
-        ("status:update", "check_interval,status,watch_directory"),
+        ("status:update", "check_interval,status,watch_directory,watch_location"),
         ("pipeline:online", ""),
         ("status:update", "check_interval"),
         ("status:update", "status"),
