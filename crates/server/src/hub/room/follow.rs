@@ -331,6 +331,8 @@ impl Room {
             if record.seq > joined_at {
                 self.metrics.took(Way::Socket, record.received_at, now, 1);
             }
+            let (request_id, event) = (record.request_id.as_deref(), &*record.name);
+            tracing::debug!(request_id, pipeline = %self.id, seq = record.seq, event, outlet, "continued");
         }
         let mut inner = self.inner.lock();
         let inner = &mut *inner;

@@ -121,6 +121,9 @@ impl Reader {
                     if self.live {
                         metrics.took(Way::Stream, record.received_at, now, 1);
                     }
+                    let request_id = record.request_id.as_deref();
+                    let (pipeline, name) = (&self.room.id, &*record.name);
+                    tracing::debug!(request_id, %pipeline, seq = record.seq, event = name, "streamed");
                     self.waiting.push_back(event(record));
                     self.cursor = Some(record.cursor());
                 }
