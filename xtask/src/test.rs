@@ -23,6 +23,7 @@ const ON_EVERY_STORE: &[&str] = &[
     "ingest",
     "invariants",
     "leases",
+    "metrics",
     "reference",
     "refusals",
     "resume",

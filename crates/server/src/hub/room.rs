@@ -197,7 +197,6 @@ impl Room {
         // Once for all of them, and not once for each.
         let (metrics, times) = (&self.metrics, applied.delivered);
         metrics.delivered(DeliveredEvent::of(&record.name), Way::Socket, times, record.size());
-        metrics.took(Way::Socket, record.received_at, now, times);
         metrics.paused.add((), applied.paused.len() as u64);
         applied
     }
@@ -215,7 +214,7 @@ impl Room {
             // A slice that is under way is of the old life.
             inner.generation += 1;
             follower.generation = inner.generation;
-            follower.position = 0;
+            (follower.position, follower.joined_at) = (0, 0);
             follower.from_log = false;
             follower.backlog.clear();
             if !follower.live {

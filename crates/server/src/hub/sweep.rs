@@ -55,11 +55,10 @@ pub(super) async fn run(hub: Arc<Inner>) {
                 () = hub.end.cancelled() => return,
             }
         }
-        let now = hub.clock.now();
         let mut still = Vec::new();
         let mut progressed = false;
         for (number, (key, room)) in behind.into_iter().enumerate() {
-            let moved = room.advance(key.1, now);
+            let moved = room.advance(key.1, hub.clock.now());
             hub.metrics.lagged.add((), u64::from(moved.lagged));
             progressed |= moved.delivered > 0;
             match moved.to {

@@ -9,7 +9,7 @@ use super::Inner;
 use super::room::Room;
 use crate::log::{Record, TailItem};
 use crate::metrics::cells::micros;
-use crate::metrics::table::Queue;
+use crate::metrics::table::{Queue, Way};
 
 /// How many events are applied between two chances for others to run.
 const SLICE: usize = 32;
@@ -61,6 +61,8 @@ async fn apply(hub: &Arc<Inner>, pipeline: &PipelineId, records: Vec<Arc<Record>
 fn apply_one(hub: &Arc<Inner>, room: &Arc<Room>, record: Arc<Record>) {
     let began = hub.clock.steady();
     let applied = room.apply(record.clone(), hub.clock.now());
+    // As of now, so that what the fan-out itself takes is in it.
+    hub.metrics.took(Way::Socket, record.received_at, hub.clock.now(), applied.delivered);
     hub.metrics.fanout.add((), micros(hub.clock.steady().saturating_sub(began)), 1);
     tracing::debug!(
         request_id = record.request_id.as_deref(),
