@@ -1,6 +1,6 @@
 //! `cargo xtask instructions`: what metrics cost, in instructions of the hub per delivery.
 //!
-//! The hub runs under callgrind, built with and without counting, and `ragpulse-bench --lockstep` gives both the same
+//! A bare hub on one thread runs under callgrind, built with and without counting, and `ragpulse-bench --lockstep` gives both the same
 //! work. Instructions, because they hardly change from run to run; time does.
 
 use std::path::{Path, PathBuf};
@@ -29,24 +29,27 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         Ok(())
     })?;
     let folder = target_dir(root)?.join("release");
-    let build = ["build", "--release", "--locked", "--quiet", "-p"];
-    steps.command("build the generator", cargo(root).args(build).arg("ragpulse-bench"))?;
+    // The generator's own speed does not matter.
+    let build = ["build", "--locked", "--quiet", "-p", "ragpulse-bench"];
+    steps.command("build the generator", cargo(root).args(build))?;
+    let generator = target_dir(root)?.join("debug/ragpulse-bench");
     let mut programs = Vec::new();
     for (name, off) in [("off", true), ("on", false)] {
         let mut command = cargo(root);
-        command.args(build).arg("ragpulse-cli").env_remove("RAGPULSE_NO_METRICS");
+        command.args(["build", "--release", "--locked", "--quiet", "-p", "ragpulse-bare-hub"]);
+        command.env_remove("RAGPULSE_NO_METRICS");
         if off {
             command.env("RAGPULSE_NO_METRICS", "1");
         }
         steps.command(&format!("build with metrics {name}"), &mut command)?;
-        let program = folder.join(format!("ragpulse-metrics-{name}"));
-        std::fs::copy(folder.join("ragpulse"), &program).context("cargo has built no ragpulse")?;
+        let program = folder.join(format!("ragpulse-bare-hub-{name}"));
+        std::fs::copy(folder.join("ragpulse-bare-hub"), &program).context("cargo has built no hub")?;
         programs.push(program);
     }
     let mut each = Vec::new();
     for program in &programs {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        each.push(steps.step(&name, || per_delivery(&folder, program))?);
+        each.push(steps.step(&name, || per_delivery(&generator, program))?);
     }
     steps.finish();
     let [off, on] = each[..] else { bail!("two builds give two figures") };
@@ -57,11 +60,11 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 }
 
 /// The instructions that one more delivery costs.
-fn per_delivery(folder: &Path, program: &Path) -> Result<f64> {
+fn per_delivery(generator: &Path, program: &Path) -> Result<f64> {
     let mut least = [u64::MAX; EVENTS.len()];
     for _ in 0..RUNS {
         for (least, events) in least.iter_mut().zip(EVENTS) {
-            *least = instructions(folder, program, events)?.min(*least);
+            *least = instructions(generator, program, events)?.min(*least);
         }
     }
     let more = least[1].checked_sub(least[0]).context("more work took fewer instructions")?;
@@ -70,10 +73,10 @@ fn per_delivery(folder: &Path, program: &Path) -> Result<f64> {
 }
 
 /// The instructions of a hub that delivers so many events.
-fn instructions(folder: &Path, program: &Path, events: u64) -> Result<u64> {
-    let profile: PathBuf = folder.join("callgrind.out.ragpulse");
+fn instructions(generator: &Path, program: &Path, events: u64) -> Result<u64> {
+    let profile: PathBuf = program.with_extension("callgrind");
     let _ = std::fs::remove_file(&profile);
-    let status = Command::new(folder.join("ragpulse-bench"))
+    let status = Command::new(generator)
         .args(["--lockstep", &events.to_string(), "--subscribers", &SUBSCRIBERS.to_string()])
         .env("RAGPULSE_BIN", program)
         .env("RAGPULSE_CALLGRIND", &profile)

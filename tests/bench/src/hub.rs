@@ -17,12 +17,12 @@ pub(crate) struct ServedHub {
 
 impl ServedHub {
     pub(crate) async fn start(bin: &Path) -> Result<Self, AnyError> {
-        // Under callgrind, where somebody counts instructions: then with one thread, so that runs are alike.
+        // Under callgrind, where somebody counts instructions.
         let mut command = match std::env::var("RAGPULSE_CALLGRIND") {
             Ok(profile) => {
                 let mut command = Command::new("valgrind");
                 command.args(["--tool=callgrind", "--quiet", &format!("--callgrind-out-file={profile}")]);
-                command.arg(bin).env("TOKIO_WORKER_THREADS", "1");
+                command.arg(bin);
                 command
             }
             Err(_) => Command::new(bin),
