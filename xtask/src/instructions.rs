@@ -12,7 +12,7 @@ use crate::steps::Steps;
 use crate::workspace::{apt_install, cargo, output, target_dir};
 
 /// How often each build is measured; the least counts, as what comes between only adds.
-const RUNS: usize = 3;
+const RUNS: usize = 2;
 const SUBSCRIBERS: u64 = 50;
 /// Two lengths, so that their difference is free of the start and the end.
 const EVENTS: [u64; 2] = [100, 700];
