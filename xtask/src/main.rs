@@ -1,4 +1,4 @@
-//! The tasks of this workspace: `cargo xtask gen`, `check`, `test`, `coverage`, `bench`, `chaos`, `fuzz`.
+//! The tasks of this workspace: `cargo xtask gen`, `check`, `test`, `coverage`, `bench`, `instructions`, `chaos`, `fuzz`.
 
 mod bench;
 mod chaos;
@@ -7,6 +7,7 @@ mod closure;
 mod coverage;
 mod fuzz;
 mod generate;
+mod instructions;
 mod npm;
 mod page;
 mod python;
@@ -28,7 +29,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Write everything that is made from the contract: schemas, AsyncAPI, TypeScript, docs/spec/events.md, the models of
-    /// the Python package; and the dashboard's page, which npm builds.
+    /// the Python package; the table in docs/metrics.md; and the dashboard's page, which npm builds.
     Gen {
         /// Compare only, and fail where a file differs.
         #[arg(long)]
@@ -54,6 +55,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Measures what metrics cost: instructions of the hub per delivery, with and without, by callgrind.
+    Instructions,
     /// Kills hubs and breaks connections, and checks that every event that must arrive does; see docs/guides/chaos.md.
     /// Options go to the harness: --minutes, --seed, --only, --store, --short, and others that it lists with --help.
     Chaos {
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Task::Check { advisories } => check::run(&root, advisories),
         Task::Test { full } => test::run(&root, full),
         Task::Bench { options } => bench::run(&root, &options),
+        Task::Instructions => instructions::run(&root),
         Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
         Task::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
         Task::Coverage { packages } => coverage::run(&root, packages),

@@ -23,6 +23,7 @@ const ON_EVERY_STORE: &[&str] = &[
     "ingest",
     "invariants",
     "leases",
+    "metrics",
     "reference",
     "refusals",
     "resume",
@@ -38,6 +39,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     // First what is missing on the machine: it would be a pity to learn of it after the Rust tests.
     steps.step("node and npm", node_is_there)?;
     steps.step("python", python::python_is_there)?;
+    steps.step("promtool", promtool_is_there)?;
     let browser = root.join("tests/browser");
     let with_browser = full && browser.join("package.json").is_file();
     if with_browser {
@@ -114,6 +116,13 @@ pub(crate) fn node_is_there() -> Result<()> {
 fn chromium_is_there() -> Result<()> {
     if !Path::new(CHROMIUM).exists() {
         apt_install("chromium", "the browser suite")?;
+    }
+    Ok(())
+}
+
+fn promtool_is_there() -> Result<()> {
+    if output(Command::new("promtool").arg("--version")).is_err() {
+        apt_install("prometheus", "the test of /metrics")?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod failure;
 mod history;
 mod hub_client;
 mod line;
+mod logs;
 mod publish;
 mod schema;
 mod serve;
@@ -68,18 +69,12 @@ struct HubOptions {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("RAGPULSE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match cli.command {
-        Command::Schema(options) => schema::run(&options),
-        Command::Serve(options) => in_runtime(serve::run(options)),
-        Command::Demo(options) => in_runtime(demo::run(options)),
-        Command::Watch(options) => in_runtime(watch::run(options)),
-        Command::Publish(options) => in_runtime(publish::run(options)),
-        Command::Bridge(options) => in_runtime(bridge::run(options)),
-        Command::Snapshot(options) => in_runtime(snapshot::run(options)),
-        Command::History(options) => in_runtime(history::run(options)),
+        Command::Serve(options) => logs::start(&options.log).and_then(|()| in_runtime(serve::run(options))),
+        other => {
+            logs::start_plain();
+            run(other)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,6 +84,19 @@ fn main() -> ExitCode {
             eprintln!("error: {failure}");
             ExitCode::from(failure.code())
         }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Schema(options) => schema::run(&options),
+        Command::Serve(options) => in_runtime(serve::run(options)),
+        Command::Demo(options) => in_runtime(demo::run(options)),
+        Command::Watch(options) => in_runtime(watch::run(options)),
+        Command::Publish(options) => in_runtime(publish::run(options)),
+        Command::Bridge(options) => in_runtime(bridge::run(options)),
+        Command::Snapshot(options) => in_runtime(snapshot::run(options)),
+        Command::History(options) => in_runtime(history::run(options)),
     }
 }
 

@@ -10,6 +10,7 @@ use ragpulse_server::{BuildError, Config, Hub, HubParts};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
+use crate::logs::LogOptions;
 use crate::signals;
 use crate::store::{self, StoreOptions};
 
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     doors: DoorOptions,
     #[command(flatten)]
     advice: AdviceOptions,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
     /// A type with a reference namespace of its own. May be given several times; default google_drive, local_files.
     #[arg(long = "reference-type", value_name = "TYPE")]
     reference_types: Vec<PipelineType>,
@@ -80,6 +83,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         )));
     }
     let mut config = config(&options.doors, options.advice);
+    config.metrics = true;
     if !options.reference_types.is_empty() {
         config.reference_types = options.reference_types;
     }

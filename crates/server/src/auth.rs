@@ -13,6 +13,8 @@ pub enum Act {
     Report,
     /// Delete it with its history.
     Forget,
+    /// Read the hub's metrics.
+    Metrics,
 }
 
 /// Somebody, as the [`Authoriser`] made them out.
@@ -32,6 +34,11 @@ pub trait Authoriser: Send + Sync + 'static {
 
     /// Whether somebody may do this with this pipeline, whether or not it exists.
     fn allows(&self, who: &Principal, act: Act, pipeline: &PipelineId) -> bool;
+
+    /// Whether somebody may do this with the hub as a whole. Default: only where there are no keys.
+    fn allows_hub(&self, _who: &Principal, _act: Act) -> bool {
+        !self.has_keys()
+    }
 
     /// Whether there are keys at all. Without, pages of loopback origins are served.
     fn has_keys(&self) -> bool {

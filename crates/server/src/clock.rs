@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ragpulse_protocol::Timestamp;
 
@@ -10,6 +10,12 @@ use ragpulse_protocol::Timestamp;
 pub trait Clock: Send + Sync + 'static {
     /// Now. Never earlier than what was told before.
     fn now(&self) -> Timestamp;
+
+    /// Time that has passed since some moment, as finely as can be told, to measure how long something takes. Default:
+    /// by [`now`](Self::now).
+    fn steady(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap_or(0))
+    }
 }
 
 /// The time of the machine when the clock was made, and the steady clock from there: a machine whose time is set back
@@ -33,6 +39,10 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let passed = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(self.start.as_millis().saturating_add(passed))
+    }
+
+    fn steady(&self) -> Duration {
+        self.since.elapsed()
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Config {
     pub origins: Vec<String>,
     /// Whether the dashboard is served at `/`. Default no: the host has its own pages.
     pub dashboard: bool,
+    /// Whether the hub's numbers are served at `/metrics`. Default no: the host may have its own way.
+    pub metrics: bool,
     /// Where clients find the socket when it is not at the address they asked.
     pub public_url: Option<String>,
     /// By what clients are told to follow. Default `auto`. [`Hub::set_advice`](crate::Hub::set_advice) changes it later.
@@ -95,6 +97,7 @@ impl Default for Config {
             hosts: Vec::new(),
             origins: Vec::new(),
             dashboard: false,
+            metrics: false,
             public_url: None,
             transport: TransportFlag::Auto,
             rollout_percentage: 100,

@@ -15,6 +15,7 @@ use tower::{Layer, Service};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::Config;
+use crate::request_id::REQUEST_ID;
 use crate::transport::problem_response;
 
 /// The header by which a reporter names itself.
@@ -130,9 +131,10 @@ fn cors(doors: Arc<Doors>) -> CorsLayer {
             IF_NONE_MATCH,
             REPORTER,
             CLIENT_STATUS,
+            REQUEST_ID,
             HeaderName::from_static("last-event-id"),
         ])
-        .expose_headers([ETAG])
+        .expose_headers([ETAG, REQUEST_ID])
         .max_age(std::time::Duration::from_secs(600))
 }
 

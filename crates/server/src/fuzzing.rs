@@ -36,6 +36,7 @@ pub fn report(body: &[u8], lines: bool) -> Result<Vec<Record>, Problem> {
             received_at: now,
             file_id: None,
             body: event.body,
+            request_id: None,
         };
         match record.place(&pipeline, &kind, &epoch, seq, None) {
             Ok(record) => record,

@@ -37,16 +37,18 @@ use crate::config::{Advice, Config, ConfigError};
 use crate::guard::PipelineBuilder;
 use crate::ingest;
 use crate::log::EventLog;
+use crate::metrics::table::{Batch, Outcome, ReportedEvent, Transport};
+use crate::metrics::{Metrics, batch_of};
+use crate::request_id::RequestId;
 use crate::transport::SocketEnd;
 
 pub use build::{BuildError, HubBuilder, HubParts};
 pub(crate) use outlet::{Dialect, Outlet, Sent};
 pub(crate) use read::Found;
 pub(crate) use registry::{Registry, Scope};
+pub(crate) use reports::Way;
 pub use reports::{ClientReports, FallbacksByCause, LATENCY_BOUNDS_MS, LatencyHistogram, ReportsByTransport};
-pub(crate) use reports::{Reports, Way};
 pub(crate) use room::{Question, Read, Room};
-pub(crate) use stats::Counters;
 pub use stats::Stats;
 pub(crate) use writer::{store_problem, unknown_pipeline};
 
@@ -63,14 +65,13 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) authoriser: Arc<dyn Authoriser>,
     pub(crate) registry: Registry,
-    pub(crate) counters: Counters,
-    reports: Reports,
+    pub(crate) metrics: Arc<Metrics>,
     advice: Mutex<Advice>,
     pub(crate) started: Timestamp,
-    writers: Vec<mpsc::Sender<writer::Command>>,
-    sweeper: sweep::Paused,
+    pub(crate) writers: Vec<mpsc::Sender<writer::Command>>,
+    pub(crate) sweeper: sweep::Paused,
     /// Followers that wait for the log.
-    hungry: sweep::Paused,
+    pub(crate) hungry: sweep::Paused,
     /// True from the moment that the hub begins to close: ingest refuses, held requests are answered.
     closing: watch::Sender<bool>,
     closed: AtomicBool,
@@ -117,19 +118,19 @@ impl Hub {
 
     /// Counts since the hub was built.
     pub fn stats(&self) -> Stats {
-        self.0.counters.read(&self.0.registry)
+        Stats::of(&self.0.metrics, &self.0.registry)
     }
 
     /// What clients reported of how they fare, since the hub was built. The counts have a fixed size, and no text of a
     /// client is in them.
     pub fn client_reports(&self) -> ClientReports {
-        self.0.reports.read()
+        ClientReports::read(&self.0.metrics)
     }
 
     /// Takes a client's report of how it fares.
     pub(crate) fn hear_client(&self, status: &ClientStatus, way: Way) {
         tracing::debug!(client = %status.client_id, status = %status.status, ?way, "client:status");
-        self.0.reports.add(status, way);
+        reports::add(&self.0.metrics, status, way);
     }
 
     /// How clients are told to follow: as the settings say, unless it was [set](Self::set_advice) since.
@@ -158,11 +159,13 @@ impl Hub {
         pipeline: &PipelineId,
         reporter: Option<ReporterId>,
         events: Vec<Value>,
+        request: &RequestId,
     ) -> Result<PublishReceipt, Problem> {
         if !self.0.authoriser.allows(who, Act::Report, pipeline) {
+            self.0.metrics.ingest_batches.add(Batch::Refused, 1);
             return Err(forbidden(pipeline));
         }
-        self.take(pipeline, reporter, events).await
+        self.take_by(pipeline, reporter, events, request).await
     }
 
     /// As [`publish`](Self::publish), for the host itself.
@@ -172,17 +175,45 @@ impl Hub {
         reporter: Option<ReporterId>,
         events: Vec<Value>,
     ) -> Result<PublishReceipt, Problem> {
+        self.take_by(pipeline, reporter, events, &RequestId::fresh()).await
+    }
+
+    async fn take_by(
+        &self,
+        pipeline: &PipelineId,
+        reporter: Option<ReporterId>,
+        events: Vec<Value>,
+        request: &RequestId,
+    ) -> Result<PublishReceipt, Problem> {
+        let metrics = &self.0.metrics;
         let now = self.0.clock.now();
-        let events = ingest::admit_all(events, pipeline, now, &self.0.config.limits).inspect_err(|_| {
-            self.0.counters.refused.fetch_add(1, Ordering::Relaxed);
-        })?;
+        tracing::debug!(request_id = %request, %pipeline, events = events.len(), "ingest");
+        let mut events =
+            ingest::admit_all(events, pipeline, now, &self.0.config.limits).inspect_err(|problem| {
+                metrics.ingest_batches.add(Batch::Invalid, 1);
+                tracing::debug!(request_id = %request, %pipeline, %problem, "refused");
+            })?;
+        for event in &mut events {
+            metrics.events_in.add(ReportedEvent::of(&event.name), 1);
+            event.request_id = Some(request.shared());
+        }
         let receipt = self
             .ask(pipeline, |reply| {
-                let publish =
-                    writer::Publish { pipeline: pipeline.clone(), reporter, events, received_at: now };
+                let publish = writer::Publish {
+                    pipeline: pipeline.clone(),
+                    reporter,
+                    events,
+                    received_at: now,
+                    request_id: request.shared(),
+                };
                 writer::Command::Publish(publish, reply)
             })
-            .await?;
+            .await
+            .inspect_err(|problem| {
+                metrics.ingest_batches.add(batch_of(problem), 1);
+                tracing::debug!(request_id = %request, %pipeline, %problem, "refused");
+            })?;
+        metrics.ingest_batches.add(Batch::Taken, 1);
         self.visible(pipeline, receipt.seq).await;
         Ok(receipt)
     }
@@ -226,13 +257,16 @@ impl Hub {
     }
 
     /// A place among the hub's connections, for something that stays.
-    pub(crate) fn place(&self) -> Result<Place, Problem> {
-        let connections = &self.0.counters.connections;
-        if connections.fetch_add(1, Ordering::Relaxed) >= self.0.config.limits.connections as u64 {
-            connections.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn place(&self, transport: Transport) -> Result<Place, Problem> {
+        let metrics = &self.0.metrics;
+        metrics.connections.change(transport, 1);
+        if metrics.connections.sum() > self.0.config.limits.connections as u64 {
+            metrics.connections.change(transport, -1);
+            metrics.connection_attempts.add((transport, Outcome::Refused), 1);
             return Err(full());
         }
-        Ok(Place(self.clone()))
+        metrics.connection_attempts.add((transport, Outcome::Accepted), 1);
+        Ok(Place(self.clone(), transport))
     }
 
     /// Whether the hub has begun to close.
@@ -310,11 +344,11 @@ impl Hub {
 }
 
 /// A place among the hub's connections, given back when it is dropped.
-pub(crate) struct Place(Hub);
+pub(crate) struct Place(Hub, Transport);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.metrics.connections.change(self.1, -1);
     }
 }
 

@@ -43,6 +43,8 @@ mod guard;
 mod hub;
 mod ingest;
 pub mod log;
+pub mod metrics;
+mod request_id;
 pub mod service;
 mod transport;
 

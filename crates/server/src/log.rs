@@ -11,6 +11,7 @@ pub mod sqlite;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ragpulse_protocol::http::FilesPage;
@@ -18,6 +19,9 @@ use ragpulse_protocol::{
     Cursor, Epoch, FileState, PipelineId, PipelineStatus, PipelineType, ReporterId, Timestamp,
 };
 use tokio::sync::mpsc;
+
+use crate::metrics::Metrics;
+use crate::metrics::cells::micros;
 
 pub use memory::MemoryLog;
 pub use record::{NewRecord, Record};
@@ -192,6 +196,17 @@ impl LogError {
     }
 }
 
+/// Where a log tells its hub how it fares.
+#[derive(Debug, Clone)]
+pub struct LogWatch(pub(crate) Arc<Metrics>);
+
+impl LogWatch {
+    /// A commit took so long: what it holds is as safe from then on as the store makes it.
+    pub fn committed(&self, took: Duration) {
+        self.0.log_sync.add((), micros(took), 1);
+    }
+}
+
 /// A log of events.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
@@ -226,6 +241,14 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// The stream of all that is appended. It can be taken once; it is bounded, and an append waits while it is full.
     fn take_tail(&self) -> Option<mpsc::Receiver<TailItem>>;
+
+    /// How many bytes the store has now, where it can tell.
+    async fn bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// The hub that the log belongs to wants to know how it fares. Told once, when the hub is built.
+    fn watched_by(&self, _watch: LogWatch) {}
 
     /// Nothing more is appended: writes down what makes the next start quick. A log that was not closed is as whole.
     async fn close(&self);

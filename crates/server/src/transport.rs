@@ -20,8 +20,12 @@ use crate::hub::Hub;
 
 /// The HTTP routes with their doors.
 pub(crate) fn router(hub: &Hub) -> axum::Router {
-    http::routes(hub).layer(doors(hub))
+    http::traced(http::routes(hub).layer(doors(hub)), hub)
 }
+
+/// The problem that an answer tells, for those on its way out.
+#[derive(Debug, Clone)]
+pub(crate) struct Told(pub(crate) Problem);
 
 /// The Socket.IO layer with its doors, and its handle.
 pub(crate) fn socket(hub: &Hub) -> (HubLayer, SocketEnd) {
@@ -41,7 +45,9 @@ pub(crate) fn problem_response(problem: &Problem) -> Response {
         (CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    (status, headers, body).into_response()
+    let mut answer = (status, headers, body).into_response();
+    answer.extensions_mut().insert(Told(problem.clone()));
+    answer
 }
 
 /// What serves an address that nothing else does.

@@ -101,7 +101,7 @@ async fn a_browser_may_ask_first() {
             .header("access-control-request-method", "POST")
             .header(
                 "access-control-request-headers",
-                "content-type, authorization, ragpulse-reporter, ragpulse-client-status",
+                "content-type, authorization, ragpulse-reporter, ragpulse-client-status, x-request-id",
             );
         request.send().await.unwrap()
     };
@@ -116,6 +116,7 @@ async fn a_browser_may_ask_first() {
         "ragpulse-reporter",
         "ragpulse-client-status",
         "last-event-id",
+        "x-request-id",
     ] {
         assert!(header("access-control-allow-headers").contains(name), "{name}");
     }
@@ -124,7 +125,7 @@ async fn a_browser_may_ask_first() {
     // What a page can read of an answer.
     let response = hub.http.get(hub.url("/api/rag-status")).header("origin", "http://localhost:3000");
     let response = response.send().await.unwrap();
-    assert_eq!(response.headers()["access-control-expose-headers"], "etag");
+    assert_eq!(response.headers()["access-control-expose-headers"], "etag,x-request-id");
     assert!(response.headers()["vary"].to_str().unwrap().contains("origin"));
 }
 

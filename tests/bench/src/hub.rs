@@ -17,7 +17,17 @@ pub(crate) struct ServedHub {
 
 impl ServedHub {
     pub(crate) async fn start(bin: &Path) -> Result<Self, AnyError> {
-        let mut child = Command::new(bin)
+        // Under callgrind, where somebody counts instructions.
+        let mut command = match std::env::var("RAGPULSE_CALLGRIND") {
+            Ok(profile) => {
+                let mut command = Command::new("valgrind");
+                command.args(["--tool=callgrind", "--quiet", &format!("--callgrind-out-file={profile}")]);
+                command.arg(bin);
+                command
+            }
+            Err(_) => Command::new(bin),
+        };
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--store", "memory:"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -25,7 +35,7 @@ impl ServedHub {
             .map_err(|error| format!("cannot start {}: {error}", bin.display()))?;
         let out = child.stdout.take().ok_or("the hub has no output")?;
         let mut lines = BufReader::new(out).lines();
-        let line = tokio::time::timeout(Duration::from_secs(10), lines.next_line())
+        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line())
             .await??
             .ok_or("the hub ended before it served")?;
         let url = line
@@ -58,6 +68,14 @@ impl ServedHub {
             text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
         (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn end(mut self) -> Result<(), AnyError> {
+        let id = self.child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+        rustix::process::kill_process(id.ok_or("the hub has ended")?, rustix::process::Signal::TERM)?;
+        tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await??;
+        Ok(())
     }
 
     pub(crate) async fn stop(mut self) {

@@ -5,6 +5,7 @@
 //! Engine.IO over a bare WebSocket, so that the generator costs less than what it measures.
 
 mod hub;
+mod lockstep;
 mod stats;
 mod wire;
 
@@ -40,6 +41,10 @@ struct Options {
     /// For how many seconds.
     #[arg(long, default_value_t = 20)]
     seconds: u32,
+    /// In place of a rate: so many events, each when everybody has the one before. Nothing is measured; for a hub whose
+    /// instructions are counted, see `cargo xtask instructions`.
+    #[arg(long, value_name = "EVENTS", conflicts_with_all = ["rate", "seconds"])]
+    lockstep: Option<u64>,
 }
 
 #[tokio::main]
@@ -58,6 +63,9 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn run(options: Options) -> Result<bool, AnyError> {
     let hub = ServedHub::start(&options.bin).await?;
+    if let Some(events) = options.lockstep {
+        return lockstep::run(hub, options.subscribers, events).await.map(|()| true);
+    }
     let epoch = Instant::now();
     let micros = move || u64::try_from(epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
     let total = u64::from(options.rate) * u64::from(options.seconds);

@@ -1,10 +1,12 @@
-//! `cargo xtask gen`: everything that is made from the contract's table and types, written or compared.
+//! `cargo xtask gen`: everything that is made from the contract's table and types, and from the table of metrics, written or
+//! compared.
 
 mod asyncapi;
 mod baseline;
 mod compat;
 mod docs;
 mod manifest;
+mod metrics;
 mod schema;
 mod text;
 mod typescript;
@@ -44,6 +46,7 @@ fn outputs() -> Result<BTreeMap<String, String>> {
     }
     files.insert("bindings/asyncapi.yaml".to_owned(), asyncapi::document()?);
     files.insert("docs/spec/events.md".to_owned(), docs::page()?);
+    files.insert(metrics::PAGE.to_owned(), metrics::page(&crate::workspace::root())?);
     Ok(files)
 }
 

@@ -10,11 +10,13 @@ use ragpulse_protocol::Cursor;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, Hub, Inner, Registry, Reports, feed, sweep, tail, writer};
+use super::{Hub, Inner, Registry, feed, sweep, tail, writer};
 use crate::auth::{Authoriser, Open};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, HubLimits};
-use crate::log::{EventLog, LogError, MemoryLog, Page, Record, Stored};
+use crate::log::{EventLog, LogError, LogWatch, MemoryLog, Page, Record, Stored};
+use crate::metrics::Metrics;
+use crate::metrics::process::resident_bytes;
 use crate::transport::{self, HubLayer};
 
 /// How many events of all pipelines are read into memory when a hub starts …
@@ -123,7 +125,9 @@ impl HubBuilder {
         let count = std::thread::available_parallelism().map_or(1, usize::from).min(8);
         let (writers, queues): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::channel(config.limits.ingest_queue)).unzip();
-        let registry = Registry::new(&config.limits);
+        let metrics = Arc::new(Metrics::new(config.limits.connections));
+        log.watched_by(LogWatch(metrics.clone()));
+        let registry = Registry::new(&config.limits, &metrics);
         let mut desks: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for (stored, records) in stored {
             let id = stored.state.pipeline_id.clone();
@@ -137,8 +141,7 @@ impl HubBuilder {
             clock,
             authoriser,
             registry,
-            counters: Counters::default(),
-            reports: Reports::default(),
+            metrics,
             started: now,
             writers,
             sweeper: sweep::Paused::default(),
@@ -239,13 +242,6 @@ async fn heartbeats(hub: Arc<Inner>) {
             }
         }
         hub.registry.sweep();
+        hub.metrics.settle(now);
     }
-}
-
-/// The resident memory of this process, where the system tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }

@@ -9,6 +9,7 @@ use ragpulse_protocol::{Code, PipelineId, PipelineType, Problem};
 use super::outlet::Outlet;
 use super::room::Room;
 use crate::config::HubLimits;
+use crate::metrics::Metrics;
 
 /// Outlets by their id.
 pub(crate) type Outlets = HashMap<u64, Arc<dyn Outlet>>;
@@ -38,11 +39,13 @@ pub(crate) struct Registry {
     /// Those who follow a scope. Locked before a room's type is made known, so that nobody falls between.
     by_scope: Mutex<HashMap<Scope, Outlets>>,
     limits: HubLimits,
+    metrics: Arc<Metrics>,
 }
 
 impl Registry {
-    pub(crate) fn new(limits: &HubLimits) -> Self {
-        Self { rooms: RwLock::default(), by_scope: Mutex::default(), limits: limits.clone() }
+    pub(crate) fn new(limits: &HubLimits, metrics: &Arc<Metrics>) -> Self {
+        let (limits, metrics) = (limits.clone(), metrics.clone());
+        Self { rooms: RwLock::default(), by_scope: Mutex::default(), limits, metrics }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -74,7 +77,7 @@ impl Registry {
                 "This hub holds as many unknown pipelines as it may. Ask for pipelines that exist, or later.",
             ));
         }
-        let room = Arc::new(Room::new(id.clone(), &self.limits));
+        let room = Arc::new(Room::new(id.clone(), &self.limits, &self.metrics));
         rooms.insert(id.clone(), room.clone());
         Ok(room)
     }
@@ -85,7 +88,10 @@ impl Registry {
             return room;
         }
         let mut rooms = self.rooms.write();
-        rooms.entry(id.clone()).or_insert_with(|| Arc::new(Room::new(id.clone(), &self.limits))).clone()
+        rooms
+            .entry(id.clone())
+            .or_insert_with(|| Arc::new(Room::new(id.clone(), &self.limits, &self.metrics)))
+            .clone()
     }
 
     /// The pipelines that exist, by id.

@@ -1,10 +1,15 @@
-//! What clients report of how they fare, counted for metrics.
+//! What clients report of how they fare, counted among the hub's metrics.
 //!
 //! *What may come in:* any report, by `client:status` or by the header of a poll. *What it never does:* keep a text of a
 //! client, or grow: everything here has a fixed size.
 
-use parking_lot::Mutex;
+use std::time::Duration;
+
 use ragpulse_protocol::command::ClientStatus;
+
+use crate::metrics::Metrics;
+use crate::metrics::cells::{Counter, Histogram, micros};
+use crate::metrics::table::{FallbackCause, ReportedTransport};
 
 /// The upper bounds of the buckets of a [`LatencyHistogram`], in milliseconds, each included. The last bucket has none.
 pub const LATENCY_BOUNDS_MS: [f64; 12] =
@@ -14,7 +19,7 @@ pub const LATENCY_BOUNDS_MS: [f64; 12] =
 const LONGEST_MS: f64 = 86_400_000.0;
 
 macro_rules! counts {
-    ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $field_doc:literal])* $field:ident,)* }) => {
+    ($(#[doc = $doc:literal])* $name:ident by $label:ident { $($(#[doc = $field_doc:literal])* $field:ident,)* }) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
@@ -30,13 +35,9 @@ macro_rules! counts {
                 [$((stringify!($field), self.$field),)* ("other", self.other)].into_iter()
             }
 
-            /// Counts one of this name; a name that is not known counts as other.
-            fn count(&mut self, name: &str) {
-                let count = match name {
-                    $(stringify!($field) => &mut self.$field,)*
-                    _ => &mut self.other,
-                };
-                *count += 1;
+            fn read(counter: &Counter<$label>) -> Self {
+                let of = |name| $label::named(name).map_or(0, |label| counter.get(label));
+                Self { $($field: of(stringify!($field)),)* other: counter.get($label::Other) }
             }
         }
     };
@@ -44,7 +45,7 @@ macro_rules! counts {
 
 counts! {
     /// Reports by the transport that they named. One that came with a poll and named none is of polling.
-    ReportsByTransport {
+    ReportsByTransport by ReportedTransport {
         /// Connected by WebSocket.
         websocket,
         /// Connected by polling.
@@ -54,7 +55,7 @@ counts! {
 
 counts! {
     /// Fallbacks to polling by the first word of their cause, in any case of letters.
-    FallbacksByCause {
+    FallbacksByCause by FallbackCause {
         /// The caller chose polling.
         chosen,
         /// The hub advised to poll.
@@ -87,10 +88,11 @@ pub struct LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    fn add(&mut self, ms: f64) {
-        self.count += 1;
-        self.sum_ms += ms;
-        self.buckets[LATENCY_BOUNDS_MS.partition_point(|bound| *bound < ms)] += 1;
+    fn read(histogram: &Histogram<()>) -> Self {
+        let (counts, sum) = histogram.get(());
+        let mut buckets = [0; LATENCY_BOUNDS_MS.len() + 1];
+        buckets.iter_mut().zip(&counts).for_each(|(bucket, count)| *bucket = *count);
+        Self { count: counts.iter().sum(), sum_ms: in_ms(sum), buckets }
     }
 }
 
@@ -122,34 +124,42 @@ pub(crate) enum Way {
     Poll,
 }
 
-/// The counts, as they are added to.
-#[derive(Debug, Default)]
-pub(crate) struct Reports(Mutex<ClientReports>);
-
-impl Reports {
-    pub(crate) fn read(&self) -> ClientReports {
-        *self.0.lock()
-    }
-
-    pub(crate) fn add(&self, status: &ClientStatus, way: Way) {
-        let sense = |ms: Option<f64>| ms.filter(|ms| (0.0..=LONGEST_MS).contains(ms));
-        let unsaid = if way == Way::Poll { "polling" } else { "" };
-        let mut counts = self.0.lock();
-        counts.reports.count(status.transport.as_deref().unwrap_or(unsaid));
-        if let Some(cause) = &status.fallback_cause {
-            counts.fallbacks.count(&first_word(cause));
-        }
-        if let Some(ms) = sense(status.fallback_dwell_ms) {
-            counts.fallback_dwell_count += 1;
-            counts.fallback_dwell_sum_ms += ms;
-        }
-        if let Some(ms) = sense(status.paint_latency_ms) {
-            counts.paint_latency.add(ms);
-        }
-        if let Some(ms) = sense(status.latency_ms) {
-            counts.latency.add(ms);
+impl ClientReports {
+    pub(crate) fn read(metrics: &Metrics) -> Self {
+        let (dwells, dwelt) = metrics.fallback_dwell.get(());
+        Self {
+            reports: ReportsByTransport::read(&metrics.client_reports),
+            fallbacks: FallbacksByCause::read(&metrics.fallbacks),
+            fallback_dwell_count: dwells.iter().sum(),
+            fallback_dwell_sum_ms: in_ms(dwelt),
+            paint_latency: LatencyHistogram::read(&metrics.paint),
+            latency: LatencyHistogram::read(&metrics.client_latency),
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn in_ms(micros: u64) -> f64 {
+    micros as f64 / 1_000.0
+}
+
+/// Counts a report.
+pub(crate) fn add(metrics: &Metrics, status: &ClientStatus, way: Way) {
+    let add = |histogram: &Histogram<()>, ms: Option<f64>| {
+        if let Some(ms) = ms.filter(|ms| (0.0..=LONGEST_MS).contains(ms)) {
+            histogram.add((), micros(Duration::from_secs_f64(ms / 1_000.0)), 1);
+        }
+    };
+    let unsaid = if way == Way::Poll { "polling" } else { "" };
+    let transport = ReportedTransport::named(status.transport.as_deref().unwrap_or(unsaid));
+    metrics.client_reports.add(transport.unwrap_or(ReportedTransport::Other), 1);
+    if let Some(cause) = &status.fallback_cause {
+        let cause = FallbackCause::named(&first_word(cause)).unwrap_or(FallbackCause::Other);
+        metrics.fallbacks.add(cause, 1);
+    }
+    add(&metrics.fallback_dwell, status.fallback_dwell_ms);
+    add(&metrics.paint, status.paint_latency_ms);
+    add(&metrics.client_latency, status.latency_ms);
 }
 
 /// The first word of a cause in small letters; at most as much of it as a name has that counts.
@@ -162,6 +172,15 @@ fn first_word(cause: &str) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_bounds_are_those_of_the_table() {
+        for name in ["ragpulse_paint_seconds", "ragpulse_client_latency_seconds"] {
+            let family = crate::metrics::FAMILIES.iter().find(|family| family.name == name).unwrap();
+            let bounds: Vec<f64> = family.buckets.iter().map(|seconds| seconds * 1_000.0).collect();
+            assert_eq!(bounds, LATENCY_BOUNDS_MS, "{name}");
+        }
+    }
+
     fn status(change: impl FnOnce(&mut ClientStatus)) -> ClientStatus {
         let mut status: ClientStatus =
             serde_json::from_str(r#"{"client_id":"c","status":"active"}"#).unwrap();
@@ -171,30 +190,30 @@ mod tests {
 
     #[test]
     fn a_time_is_in_the_bucket_of_the_first_bound_that_holds_it() {
-        let reports = Reports::default();
+        let reports = Metrics::new(1);
         for ms in [0.0, 5.0, 5.1, 10.0, 60_000.0, 60_000.1, LONGEST_MS] {
-            reports.add(&status(|status| status.latency_ms = Some(ms)), Way::Socket);
+            add(&reports, &status(|status| status.latency_ms = Some(ms)), Way::Socket);
         }
-        let counted = reports.read().latency;
+        let counted = ClientReports::read(&reports).latency;
         assert_eq!(counted.buckets, [2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(counted.count, 7);
     }
 
     #[test]
     fn times_without_sense_are_not_counted() {
-        let reports = Reports::default();
+        let reports = Metrics::new(1);
         for ms in [-0.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, LONGEST_MS + 1.0] {
             let change = |status: &mut ClientStatus| {
                 (status.latency_ms, status.paint_latency_ms, status.fallback_dwell_ms) =
                     (Some(ms), Some(ms), Some(ms));
             };
-            reports.add(&status(change), Way::Socket);
+            add(&reports, &status(change), Way::Socket);
         }
         let expected = ClientReports {
             reports: ReportsByTransport { other: 5, ..ReportsByTransport::default() },
             ..ClientReports::default()
         };
-        assert_eq!(reports.read(), expected);
+        assert_eq!(ClientReports::read(&reports), expected);
     }
 
     #[test]
@@ -208,9 +227,9 @@ mod tests {
             ("refusedly", "other"),
             ("\u{0}refused", "other"),
         ] {
-            let reports = Reports::default();
-            reports.add(&status(|status| status.fallback_cause = Some(cause.to_owned())), Way::Poll);
-            let counted = reports.read();
+            let reports = Metrics::new(1);
+            add(&reports, &status(|status| status.fallback_cause = Some(cause.to_owned())), Way::Poll);
+            let counted = ClientReports::read(&reports);
             let counted: Vec<_> = counted.fallbacks.iter().filter(|(_, count)| *count > 0).collect();
             assert_eq!(counted, [(name, 1)], "{cause:?}");
         }

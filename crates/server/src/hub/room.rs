@@ -26,6 +26,8 @@ use super::snapshot::{SnapshotCache, with_current_status};
 use super::sync::Mutex;
 use crate::config::HubLimits;
 use crate::log::Record;
+use crate::metrics::Metrics;
+use crate::metrics::table::{DeliveredEvent, Way};
 
 /// One pipeline on this node; also an id that is held for subscribers before its pipeline exists.
 pub(crate) struct Room {
@@ -35,6 +37,7 @@ pub(crate) struct Room {
     head: watch::Sender<u64>,
     heard: AtomicI64,
     budget: Budget,
+    metrics: Arc<Metrics>,
 }
 
 /// What is replayed at most; past that a snapshot is cheaper for everybody.
@@ -61,7 +64,6 @@ pub(crate) struct Applied {
     pub(crate) delivered: u64,
     /// The outlets that are full and have to be continued.
     pub(crate) paused: Vec<u64>,
-    pub(crate) anomalies: u64,
 }
 
 /// What there is after a cursor, without looking into the log.
@@ -78,7 +80,7 @@ pub(crate) enum Read {
 }
 
 impl Room {
-    pub(crate) fn new(id: PipelineId, limits: &HubLimits) -> Self {
+    pub(crate) fn new(id: PipelineId, limits: &HubLimits, metrics: &Arc<Metrics>) -> Self {
         Self {
             id,
             inner: Mutex::new(RoomInner {
@@ -93,6 +95,7 @@ impl Room {
             head: watch::Sender::new(0),
             heard: AtomicI64::new(0),
             budget: Budget { events: limits.replay_events, bytes: limits.replay_bytes },
+            metrics: metrics.clone(),
         }
     }
 
@@ -165,7 +168,7 @@ impl Room {
                 Limits::default(),
             )
         });
-        applied.anomalies = apply(state, &record.event).len() as u64;
+        apply(state, &record.event).iter().for_each(|anomaly| self.metrics.anomaly(anomaly.kind));
         inner.removed = matches!(record.event, Event::PipelineRemoved(_));
         inner.snapshots.forget();
         inner.ring.push(record.clone());
@@ -191,6 +194,10 @@ impl Room {
             }
         });
         self.head.send_replace(record.seq);
+        // Once for all of them, and not once for each.
+        let (metrics, times) = (&self.metrics, applied.delivered);
+        metrics.delivered(DeliveredEvent::of(&record.name), Way::Socket, times, record.size());
+        metrics.paused.add((), applied.paused.len() as u64);
         applied
     }
 
@@ -207,7 +214,7 @@ impl Room {
             // A slice that is under way is of the old life.
             inner.generation += 1;
             follower.generation = inner.generation;
-            follower.position = 0;
+            (follower.position, follower.joined_at) = (0, 0);
             follower.from_log = false;
             follower.backlog.clear();
             if !follower.live {
@@ -278,9 +285,16 @@ impl Room {
         };
         let Ok(payload) = to_raw_value(&heartbeat) else { return };
         // A full buffer drops it: it only says what the next event or heartbeat will say too.
+        let mut sent = 0;
         inner.followers.retain(|_, follower| {
-            !follower.live || follower.outlet.emit("heartbeat", &payload) != Sent::Gone
+            if !follower.live {
+                return true;
+            }
+            let emitted = follower.outlet.emit("heartbeat", &payload);
+            sent += u64::from(emitted == Sent::Buffered);
+            emitted != Sent::Gone
         });
+        self.metrics.delivered(DeliveredEvent::of("heartbeat"), Way::Socket, sent, payload.get().len());
     }
 
     pub(crate) fn clear_outlets(&self) {

@@ -1,59 +1,54 @@
-//! Counts of what the hub does.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! Counts of what the hub does, for the host: the same numbers that `/metrics` exports, in short.
 
 use super::Registry;
+use crate::metrics::Metrics;
 
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
-        /// The counts, as they are added to.
-        #[derive(Debug, Default)]
-        pub(crate) struct Counters {
-            $(pub(crate) $name: AtomicU64,)*
-        }
-
-        /// Counts since the hub was built.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub struct Stats {
-            $($(#[doc = $doc])* pub $name: u64,)*
-            /// Pipelines known now.
-            pub pipelines: u64,
-            /// Subscriptions of sockets now.
-            pub subscriptions: u64,
-        }
-
-        impl Counters {
-            pub(crate) fn read(&self, registry: &Registry) -> Stats {
-                Stats {
-                    $($name: self.$name.load(Ordering::Relaxed),)*
-                    pipelines: registry.known().len() as u64,
-                    subscriptions: registry.subscriptions() as u64,
-                }
-            }
-        }
-    };
+/// Counts since the hub was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sockets and held requests open now.
+    pub connections: u64,
+    /// Events taken into the log.
+    pub accepted: u64,
+    /// Events that had been taken before.
+    pub duplicates: u64,
+    /// Events that were conflated.
+    pub conflated: u64,
+    /// Batches refused because an event was wrong.
+    pub refused: u64,
+    /// Messages given to subscribers.
+    pub delivered: u64,
+    /// Times a subscription paused because its buffer was full.
+    pub paused: u64,
+    /// Snapshots sent because a subscriber was too far behind.
+    pub lagged: u64,
+    /// Events that did not fit the state they were folded into.
+    pub anomalies: u64,
+    /// Leases that ended without a word.
+    pub leases_lapsed: u64,
+    /// Pipelines known now.
+    pub pipelines: u64,
+    /// Subscriptions of sockets now.
+    pub subscriptions: u64,
 }
 
-counters! {
-    /// Sockets and held requests open now.
-    connections,
-    /// Events taken into the log.
-    accepted,
-    /// Events that had been taken before.
-    duplicates,
-    /// Events that were conflated.
-    conflated,
-    /// Batches refused because an event was wrong.
-    refused,
-    /// Messages put into the buffers of subscribers.
-    delivered,
-    /// Times a subscription paused because its buffer was full.
-    paused,
-    /// Snapshots sent because a subscriber was too far behind.
-    lagged,
-    /// Events that did not fit the state they were folded into.
-    anomalies,
-    /// Leases that ended without a word.
-    leases_lapsed,
+impl Stats {
+    pub(crate) fn of(metrics: &Metrics, registry: &Registry) -> Self {
+        use crate::metrics::table::{Batch, Taken};
+        Self {
+            connections: metrics.connections.sum(),
+            accepted: metrics.ingest_events.get(Taken::Accepted),
+            duplicates: metrics.ingest_events.get(Taken::Duplicate),
+            conflated: metrics.ingest_events.get(Taken::Conflated),
+            refused: metrics.ingest_batches.get(Batch::Invalid),
+            delivered: metrics.events_out.sum(),
+            paused: metrics.paused.get(()),
+            lagged: metrics.lagged.get(()),
+            anomalies: metrics.anomalies.sum(),
+            leases_lapsed: metrics.leases_lapsed.get(()),
+            pipelines: registry.known().len() as u64,
+            subscriptions: registry.subscriptions() as u64,
+        }
+    }
 }

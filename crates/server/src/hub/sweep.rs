@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -41,8 +40,7 @@ impl Paused {
     }
 
     /// How many there are.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.behind.lock().len()
     }
 }
@@ -57,13 +55,11 @@ pub(super) async fn run(hub: Arc<Inner>) {
                 () = hub.end.cancelled() => return,
             }
         }
-        let now = hub.clock.now();
         let mut still = Vec::new();
         let mut progressed = false;
         for (number, (key, room)) in behind.into_iter().enumerate() {
-            let moved = room.advance(key.1, now);
-            hub.counters.delivered.fetch_add(moved.delivered, Ordering::Relaxed);
-            hub.counters.lagged.fetch_add(u64::from(moved.lagged), Ordering::Relaxed);
+            let moved = room.advance(key.1, hub.clock.now());
+            hub.metrics.lagged.add((), u64::from(moved.lagged));
             progressed |= moved.delivered > 0;
             match moved.to {
                 Advance::Behind => still.push((key, room)),

@@ -1,7 +1,6 @@
 //! The tail: moves what was appended to the log into the rooms, in the log's order. The only way in.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use ragpulse_protocol::PipelineId;
 use tokio::sync::mpsc;
@@ -9,6 +8,8 @@ use tokio::sync::mpsc;
 use super::Inner;
 use super::room::Room;
 use crate::log::{Record, TailItem};
+use crate::metrics::cells::micros;
+use crate::metrics::table::{Queue, Way};
 
 /// How many events are applied between two chances for others to run.
 const SLICE: usize = 32;
@@ -20,6 +21,7 @@ pub(super) async fn run(hub: Arc<Inner>, mut tail: mpsc::Receiver<TailItem>) {
             item = tail.recv() => item,
             () = hub.end.cancelled() => return,
         };
+        hub.metrics.queue_depth.set(Queue::Tail, tail.len() as u64);
         match item {
             Some(TailItem::Records(pipeline, records)) => apply(&hub, &pipeline, records).await,
             Some(TailItem::Forgotten(pipeline)) => {
@@ -57,10 +59,20 @@ async fn apply(hub: &Arc<Inner>, pipeline: &PipelineId, records: Vec<Arc<Record>
 }
 
 fn apply_one(hub: &Arc<Inner>, room: &Arc<Room>, record: Arc<Record>) {
-    let applied = room.apply(record, hub.clock.now());
-    hub.counters.delivered.fetch_add(applied.delivered, Ordering::Relaxed);
-    hub.counters.paused.fetch_add(applied.paused.len() as u64, Ordering::Relaxed);
-    hub.counters.anomalies.fetch_add(applied.anomalies, Ordering::Relaxed);
+    let began = hub.clock.steady();
+    let applied = room.apply(record.clone(), hub.clock.now());
+    // As of now, so that what the fan-out itself takes is in it.
+    hub.metrics.took(Way::Socket, record.received_at, hub.clock.now(), applied.delivered);
+    hub.metrics.fanout.add((), micros(hub.clock.steady().saturating_sub(began)), 1);
+    tracing::debug!(
+        request_id = record.request_id.as_deref(),
+        pipeline = %room.id,
+        seq = record.seq,
+        event = &*record.name,
+        delivered = applied.delivered,
+        paused = applied.paused.len(),
+        "fan-out"
+    );
     for outlet in applied.paused {
         hub.sweeper.add(room, outlet);
     }

@@ -8,7 +8,6 @@ mod publish;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ragpulse_protocol::command::PublishReceipt;
@@ -18,7 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::desk::Desk;
 use super::Inner;
 use crate::ingest::Admitted;
-use crate::log::{Batch, LogError, LogErrorKind, NewRecord};
+use crate::log::{Appended, Batch, LogError, LogErrorKind, NewRecord};
+use crate::metrics::cells::micros;
+use crate::metrics::table::LogFailure;
 
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -41,6 +42,8 @@ pub(crate) struct Publish {
     pub(crate) reporter: Option<ReporterId>,
     pub(crate) events: Vec<Admitted>,
     pub(crate) received_at: Timestamp,
+    /// The id of the request that brought it.
+    pub(crate) request_id: Arc<str>,
 }
 
 /// Which of `count` writers a pipeline has.
@@ -85,6 +88,25 @@ struct Writer {
     desks: HashMap<PipelineId, Desk>,
     /// The pipelines with progress that is held back.
     holding: HashSet<PipelineId>,
+}
+
+impl Inner {
+    /// Appends batches of one pipeline, and counts how that went.
+    async fn append(&self, pipeline: &PipelineId, batches: Vec<Batch>) -> Result<Vec<Appended>, LogError> {
+        let began = self.clock.steady();
+        let appended = self.log.append(pipeline, batches).await;
+        match &appended {
+            Ok(_) => self.metrics.log_append.add((), micros(self.clock.steady().saturating_sub(began)), 1),
+            Err(error) => {
+                let kind = match error.kind {
+                    LogErrorKind::Full => LogFailure::Full,
+                    LogErrorKind::Unavailable => LogFailure::Unavailable,
+                };
+                self.metrics.log_failures.add(kind, 1);
+            }
+        }
+        appended
+    }
 }
 
 impl Writer {
@@ -153,7 +175,7 @@ impl Writer {
                 if let Some(desk) = self.desks.get_mut(&pipeline) {
                     desk.lapse(&lapsed);
                 }
-                self.hub.counters.leases_lapsed.fetch_add(lapsed.len() as u64, Ordering::Relaxed);
+                self.hub.metrics.leases_lapsed.add((), lapsed.len() as u64);
             }
             // Where the log did not take them the lease is still over: the next look tries again.
         }
@@ -167,7 +189,7 @@ impl Writer {
         now: Timestamp,
     ) -> Result<(Epoch, u64), LogError> {
         let batch = Batch { pipeline_type, records, remember: Vec::new(), received_at: now };
-        let appended = self.hub.log.append(pipeline, vec![batch]).await.inspect_err(|error| {
+        let appended = self.hub.append(pipeline, vec![batch]).await.inspect_err(|error| {
             tracing::warn!(%pipeline, %error, "the hub's own events were not appended");
         })?;
         let Some(appended) = appended.into_iter().next() else {

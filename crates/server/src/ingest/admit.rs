@@ -27,6 +27,8 @@ pub(crate) struct Admitted {
     /// The type the reporter gave, which must be the pipeline's.
     pub(crate) pipeline_type: Option<PipelineType>,
     pub(crate) kind: Kind,
+    /// The id of the request that brought it, once it is known.
+    pub(crate) request_id: Option<Arc<str>>,
 }
 
 /// What the writer has to know of an event.
@@ -132,6 +134,7 @@ fn admit(
             body: String::new(),
             pipeline_type,
             kind: Kind::Heartbeat,
+            request_id: None,
         });
     }
     let report = decode_report(&name, data)?;
@@ -146,7 +149,16 @@ fn admit(
             format!("An event holds at most {} bytes, and this one has {}.", limits.event_bytes, body.len());
         return Err(Problem::new(Code::InvalidEvent, message).at_field("data"));
     }
-    Ok(Admitted { index: 0, name: name.into(), event_id, timestamp, body, pipeline_type, kind })
+    Ok(Admitted {
+        index: 0,
+        name: name.into(),
+        event_id,
+        timestamp,
+        body,
+        pipeline_type,
+        kind,
+        request_id: None,
+    })
 }
 
 /// Takes the shared fields out of an event's own: some may be repeated, some only the hub may set.

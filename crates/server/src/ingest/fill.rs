@@ -88,6 +88,7 @@ fn made_by_hub(name: &str, file_id: Option<String>, fields: &Value, now: Timesta
         received_at: now,
         file_id,
         body: fields.to_string(),
+        request_id: None,
     }
 }
 

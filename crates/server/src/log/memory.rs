@@ -247,5 +247,10 @@ impl EventLog for MemoryLog {
         self.receiver.lock().take()
     }
 
+    async fn bytes(&self) -> Option<u64> {
+        let pipelines: Vec<_> = self.pipelines.read().values().cloned().collect();
+        Some(pipelines.iter().map(|pipeline| pipeline.lock().bytes as u64).sum())
+    }
+
     async fn close(&self) {}
 }

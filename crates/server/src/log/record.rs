@@ -24,6 +24,8 @@ pub struct NewRecord {
     pub file_id: Option<String>,
     /// Its own fields: the text of a JSON object.
     pub body: String,
+    /// The id of the request that brought it, for the logs of this process. It is not stored.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// An event in its place.
@@ -41,6 +43,8 @@ pub struct Record {
     pub payload: Box<RawValue>,
     /// The same, decoded once for all reducers.
     pub event: Event,
+    /// The id of the request that brought it; `None` for what was read from a store.
+    pub request_id: Option<Arc<str>>,
 }
 
 impl Record {
@@ -56,7 +60,7 @@ impl Record {
         let event = Event::decode(name, &payload)?;
         let payload = RawValue::from_string(payload)?;
         let (seq, received_at) = (event.shared().seq, event.shared().received_at);
-        Ok(Self { name: name.into(), seq, received_at, reporter, payload, event })
+        Ok(Self { name: name.into(), seq, received_at, reporter, payload, event, request_id: None })
     }
 
     /// How much room it takes on a wire, in bytes.
@@ -107,6 +111,7 @@ impl NewRecord {
         }
         let event = Event::decode(&self.name, &text)?;
         let payload = RawValue::from_string(text)?;
-        Ok(Record { name: self.name, seq, received_at, reporter: self.reporter, payload, event })
+        let (reporter, request_id) = (self.reporter, self.request_id);
+        Ok(Record { name: self.name, seq, received_at, reporter, payload, event, request_id })
     }
 }

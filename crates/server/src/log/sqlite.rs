@@ -31,8 +31,8 @@ pub use self::error::StoreError;
 use self::known::Shared;
 use self::writer::Command;
 use super::{
-    Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, Page, Stored,
-    TailItem, files,
+    Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, LogWatch, Page,
+    Stored, TailItem, files,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::config::HubLimits;
@@ -266,6 +266,20 @@ impl EventLog for SqliteLog {
 
     fn take_tail(&self) -> Option<mpsc::Receiver<TailItem>> {
         self.receiver.lock().take()
+    }
+
+    async fn bytes(&self) -> Option<u64> {
+        let file = |end: &str| {
+            let mut path = self.shared.path.clone().into_os_string();
+            path.push(end);
+            std::fs::metadata(path).ok().map(|file| file.len())
+        };
+        // The file itself has to be there; the others are while the store is open.
+        file("").map(|bytes| bytes + file("-wal").unwrap_or(0) + file("-shm").unwrap_or(0))
+    }
+
+    fn watched_by(&self, watch: LogWatch) {
+        let _ = self.shared.watch.set(watch);
     }
 
     async fn close(&self) {

@@ -6,8 +6,10 @@ mod events;
 mod extract;
 mod history;
 mod ingest;
+mod metrics;
 mod reference;
 mod stream;
+mod trace;
 
 use axum::Router;
 use axum::response::Response;
@@ -30,8 +32,15 @@ pub(super) fn routes(hub: &Hub) -> Router {
         .route("/api/pipelines/{id}/stream", only(get(stream::stream)))
         .route("/api/pipelines/{id}/files", only(get(admin::files)))
         .route("/api/pipelines/{id}/history", only(get(history::history)));
+    let routes =
+        if hub.0.config.metrics { routes.route("/metrics", only(get(metrics::metrics))) } else { routes };
     let routes = if hub.0.config.dashboard { dashboard::routes(routes) } else { routes };
     routes.with_state(hub.clone())
+}
+
+/// Gives every request an id, and counts the answers.
+pub(super) fn traced(routes: Router, hub: &Hub) -> Router {
+    routes.layer(axum::middleware::from_fn_with_state(hub.clone(), trace::around))
 }
 
 /// Answers other methods with a problem, too.

@@ -7,16 +7,15 @@ mod meter;
 mod peer;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{PipelineType, Problem};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
-use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
+use socketioxide::{SocketIo, TransportType};
 
 pub use layer::HubLayer;
 
@@ -24,6 +23,8 @@ use self::peer::{Peers, Who};
 use crate::auth::Principal;
 use crate::doors::DoorsLayer;
 use crate::hub::{Dialect, Hub};
+use crate::metrics::sessions::SILENT_MS;
+use crate::metrics::table::{HandshakeCause, Outcome, Transport};
 
 /// Where Socket.IO lives.
 pub(crate) const PATH: &str = "/socket.io";
@@ -40,6 +41,7 @@ pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
         .ws_max_message_size(frame)
         .ws_max_frame_size(frame)
         .connect_timeout(Duration::from_secs(10))
+        .ping_timeout(Duration::from_millis(SILENT_MS.unsigned_abs()))
         .build_layer();
     let peers = Arc::new(Peers::new(hub.clone()));
     let meters = peers.meters().clone();
@@ -50,7 +52,7 @@ pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
         namespace(&io, &format!("/{kind}"), &peers, Some(kind.clone()));
     }
     ingest_namespace(&io, &peers);
-    (HubLayer::new(layer, doors, meters), SocketEnd { io, peers, namespaces })
+    (HubLayer::new(layer, doors, meters, hub.0.metrics.clone()), SocketEnd { io, peers, namespaces })
 }
 
 /// What arrives in packets, without a socket.
@@ -151,7 +153,7 @@ fn ingest_namespace(io: &SocketIo, peers: &Arc<Peers>) {
         let peers = peers.clone();
         move |socket: SocketRef, TryData(auth): TryData<Value>| {
             let admitted = admit(&peers, &socket, auth.ok().as_ref())
-                .and_then(|()| peers.hub().place().map_err(Refused))
+                .and_then(|()| peers.hub().place(transport(&socket)).map_err(Refused))
                 .map(|place| ingest::register(&socket, peers.hub(), place));
             async move { admitted }
         }
@@ -159,18 +161,35 @@ fn ingest_namespace(io: &SocketIo, peers: &Arc<Peers>) {
     io.ns("/ingest", (|_: SocketRef| async {}).with(admit));
 }
 
+/// By what a socket has come.
+fn transport(socket: &SocketRef) -> Transport {
+    match socket.transport_type() {
+        TransportType::Websocket => Transport::Websocket,
+        TransportType::Polling => Transport::Polling,
+    }
+}
+
 /// Decides whether a socket may connect, and notes who it is.
 fn admit(peers: &Arc<Peers>, socket: &SocketRef, auth: Option<&Value>) -> Result<(), Refused> {
     let hub = peers.hub();
+    let refuse = |cause, problem: Problem| {
+        let metrics = &hub.0.metrics;
+        metrics.handshake_failures.add(cause, 1);
+        metrics.connection_attempts.add((transport(socket), Outcome::Refused), 1);
+        metrics.problem(problem.code);
+        Err(Refused(problem))
+    };
     if hub.is_closing() {
-        return Err(Refused(crate::hub::closing()));
+        return refuse(HandshakeCause::Closing, crate::hub::closing());
     }
-    let open = hub.0.counters.connections.load(Ordering::Relaxed);
-    if open >= hub.0.config.limits.connections as u64 {
-        return Err(Refused(crate::hub::full()));
+    if hub.0.metrics.connections.sum() >= hub.0.config.limits.connections as u64 {
+        return refuse(HandshakeCause::Limit, crate::hub::full());
     }
     let token = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str);
-    let who: Principal = hub.0.authoriser.authenticate(token).map_err(Refused)?;
+    let who: Principal = match hub.0.authoriser.authenticate(token) {
+        Ok(who) => who,
+        Err(problem) => return refuse(HandshakeCause::Auth, problem),
+    };
     socket.extensions.insert(Who(Arc::new(who)));
     Ok(())
 }

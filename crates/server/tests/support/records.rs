@@ -30,6 +30,7 @@ pub fn record(name: &str, file: &str, event_id: Option<&str>) -> NewRecord {
         received_at: now,
         file_id: (name.starts_with("file:") && name != "file:progress").then(|| file.to_owned()),
         body: fields.to_string(),
+        request_id: None,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::hub::outlet::{Dialect, Outlet, Sent};
 use crate::hub::ring::Ring;
 use crate::hub::snapshot::{SnapshotCache, with_current_status};
 use crate::log::{Extent, LogError, Page, Record};
+use crate::metrics::table::{DeliveredEvent, Way};
 
 /// How many events are emitted between two looks at the room.
 const SLICE: usize = 64;
@@ -39,6 +40,8 @@ pub(super) struct Follower {
     pub(super) asked: bool,
     /// It goes once it has what it is owed: the pipeline came back as one that it does not follow.
     pub(super) leaving: bool,
+    /// The end of the sequence when it joined: what comes after it comes as it happens, however late.
+    pub(super) joined_at: u64,
     /// Tells a later join of the same outlet, or a later life of the pipeline, from this one.
     pub(super) generation: u64,
 }
@@ -118,6 +121,7 @@ impl Room {
         let inner = &mut *inner;
         inner.generation += 1;
         let earlier = inner.followers.remove(&outlet.id());
+        let resync = earlier.is_some() && cursor.is_some();
         let asked = asked || earlier.as_ref().is_some_and(|earlier| earlier.asked);
         let mut follower = Follower {
             position: 0,
@@ -127,6 +131,7 @@ impl Room {
             backlog: VecDeque::new(),
             asked,
             leaving: false,
+            joined_at: inner.state.as_ref().map_or(0, |state| state.seq),
             generation: inner.generation,
             outlet,
         };
@@ -163,9 +168,13 @@ impl Room {
         if matches!(follower.owed, Some(Owed::Snapshot(_)))
             && let Some(state) = &inner.state
         {
-            gone = give_snapshot(&mut follower, state, &mut inner.snapshots, now) == Sent::Gone;
+            gone = self.give_snapshot(&mut follower, state, &mut inner.snapshots, now) == Sent::Gone;
         }
         let paused = !follower.live && !gone && question.is_none();
+        self.metrics.resyncs.add((), u64::from(resync));
+        if question.is_none() {
+            self.metrics.resumed(answer.recovered, cursor.is_some(), answer.reason.as_ref());
+        }
         if !gone {
             inner.followers.insert(follower.outlet.id(), follower);
         }
@@ -194,6 +203,7 @@ impl Room {
             follower.owed = reason.clone().map(|reason| Owed::Snapshot(Some(reason)));
         }
         let recovered = reason.is_none();
+        self.metrics.resumed(recovered, true, reason.as_ref());
         let replayed = if recovered { question.last - question.cursor.seq } else { 0 };
         SubscribedPipeline { pipeline_id: self.id.clone(), recovered, replayed, reason }
     }
@@ -238,7 +248,7 @@ impl Room {
 
     /// Continues a follower that is behind, from the ring, by at most one slice. The emits are outside the lock.
     pub(crate) fn advance(&self, outlet: u64, now: Timestamp) -> Moved {
-        let (out, slice, generation, reference) = {
+        let (out, slice, generation, joined_at, reference) = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
             let Some(follower) = inner.followers.get_mut(&outlet) else { return Advance::Gone.after(0) };
@@ -248,6 +258,8 @@ impl Room {
             if let Some(Owed::Farewell(record)) = &follower.owed {
                 match follower.outlet.emit(&record.name, &record.payload) {
                     Sent::Buffered if !follower.leaving => {
+                        let name = DeliveredEvent::of(&record.name);
+                        self.metrics.delivered(name, Way::Socket, 1, record.size());
                         follower.owed = None;
                         follower.live = inner.state.is_none();
                         let to = if follower.live { Advance::Live } else { Advance::Behind };
@@ -283,7 +295,7 @@ impl Room {
             }
             if let Some(Owed::Snapshot(reason)) = &follower.owed {
                 let lagged = *reason == Some(ResetReason::Lagged);
-                return match give_snapshot(follower, state, &mut inner.snapshots, now) {
+                return match self.give_snapshot(follower, state, &mut inner.snapshots, now) {
                     Sent::Buffered => Moved { to: Advance::Live, delivered: 1, lagged },
                     Sent::Full => Advance::Behind.after(0),
                     Sent::Gone => {
@@ -302,7 +314,7 @@ impl Room {
             let updates = slice.iter().any(|record| &*record.name == "status:update");
             let reference =
                 (follower.outlet.dialect() == Dialect::Reference && updates).then(|| state.clone());
-            (follower.outlet.clone(), slice, follower.generation, reference)
+            (follower.outlet.clone(), slice, follower.generation, follower.joined_at, reference)
         };
         let mut reached = None;
         let mut last = Sent::Buffered;
@@ -315,6 +327,12 @@ impl Room {
             }
             count += 1;
             reached = Some(record.seq);
+            self.metrics.delivered(DeliveredEvent::of(&record.name), Way::Socket, 1, record.size());
+            if record.seq > joined_at {
+                self.metrics.took(Way::Socket, record.received_at, now, 1);
+            }
+            let (request_id, event) = (record.request_id.as_deref(), &*record.name);
+            tracing::debug!(request_id, pipeline = %self.id, seq = record.seq, event, outlet, "continued");
         }
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
@@ -363,22 +381,28 @@ fn plan_join(state: Option<&PipelineStatus>, ring: &Ring, cursor: Option<&Cursor
     }
 }
 
-fn give_snapshot(
-    follower: &mut Follower,
-    state: &PipelineStatus,
-    snapshots: &mut SnapshotCache,
-    now: Timestamp,
-) -> Sent {
-    let reason = match &follower.owed {
-        Some(Owed::Snapshot(reason)) => reason.clone(),
-        _ => None,
-    };
-    let payload = snapshots.get(state, follower.outlet.dialect(), reason.as_ref(), now);
-    let sent = follower.outlet.emit("pipeline:status", &payload);
-    if sent == Sent::Buffered {
-        follower.owed = None;
-        follower.position = state.seq;
-        follower.live = true;
+impl Room {
+    /// Puts the state into a follower's buffer.
+    fn give_snapshot(
+        &self,
+        follower: &mut Follower,
+        state: &PipelineStatus,
+        snapshots: &mut SnapshotCache,
+        now: Timestamp,
+    ) -> Sent {
+        let reason = match &follower.owed {
+            Some(Owed::Snapshot(reason)) => reason.clone(),
+            _ => None,
+        };
+        let payload = snapshots.get(state, follower.outlet.dialect(), reason.as_ref(), now);
+        let sent = follower.outlet.emit("pipeline:status", &payload);
+        if sent == Sent::Buffered {
+            let name = DeliveredEvent::of("pipeline:status");
+            self.metrics.delivered(name, Way::Socket, 1, payload.get().len());
+            follower.owed = None;
+            follower.position = state.seq;
+            follower.live = true;
+        }
+        sent
     }
-    sent
 }

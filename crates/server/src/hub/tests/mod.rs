@@ -20,6 +20,7 @@ use super::outlet::{Dialect, Outlet, Sent};
 use super::room::{Advance, Room};
 use crate::config::HubLimits;
 use crate::log::{NewRecord, Record};
+use crate::metrics::Metrics;
 
 pub(super) const NOW: i64 = 1_000_000;
 
@@ -126,7 +127,7 @@ impl Outlet for Fake {
 /// A room with a small ring.
 pub(super) fn room(ring_events: usize, replay_events: u64) -> Arc<Room> {
     let limits = HubLimits { ring_events, replay_events, ..HubLimits::default() };
-    Arc::new(Room::new(id("p"), &limits))
+    Arc::new(Room::new(id("p"), &limits, &Arc::new(Metrics::new(1))))
 }
 
 /// An event in its place.
@@ -139,6 +140,7 @@ pub(super) fn placed(epoch: &str, seq: u64, name: &str, fields: &Value) -> Arc<R
         received_at: now(),
         file_id: None,
         body: fields.to_string(),
+        request_id: None,
     };
     let kind = PipelineType::new("local_files").unwrap();
     let epoch = Epoch::new(epoch).unwrap();

@@ -80,7 +80,7 @@ fn what_the_ring_has_lost_comes_from_the_log() {
 fn a_replay_from_the_log_has_its_bounds() {
     let outlet = Fake::new(1, 1_000);
     let limits = HubLimits { ring_events: 2, replay_events: 4, replay_bytes: 2_000, ..HubLimits::default() };
-    let room = Arc::new(Room::new(id("p"), &limits));
+    let room = Arc::new(Room::new(id("p"), &limits, &Arc::new(crate::metrics::Metrics::new(1))));
     append(&room, "a", 10);
     let join = |seq| room.join(outlet.clone(), true, cursor("a", seq).as_ref(), now());
     assert_eq!(join(5).answer.reason, Some(ResetReason::Lagged), "too many events");

@@ -388,6 +388,7 @@ fn record(event: Admitted, reporter: Option<&ReporterId>, now: Timestamp) -> New
         received_at: now,
         file_id,
         body: event.body,
+        request_id: event.request_id,
     }
 }
 
@@ -402,5 +403,6 @@ pub(super) fn removed(requested_by: Option<&str>, now: Timestamp) -> NewRecord {
         received_at: now,
         file_id: None,
         body: fields.to_string(),
+        request_id: None,
     }
 }

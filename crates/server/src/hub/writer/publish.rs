@@ -2,7 +2,7 @@
 //! together, and answered one by one. Where the log takes nothing, what the plans changed is taken back.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use ragpulse_protocol::command::PublishReceipt;
@@ -12,12 +12,14 @@ use super::desk::{Desk, Plan, Undo};
 use super::{Publish, Reply, Writer, store_problem, unknown_pipeline};
 use crate::ingest::{Admitted, Heard, Kind, Lease};
 use crate::log::{Appended, Batch, LogError};
+use crate::metrics::table::Taken;
 
 /// A publish that has its plan, and waits for the log.
 struct Planned {
     reply: Reply,
     reporter: Option<ReporterId>,
     received_at: Timestamp,
+    request_id: Arc<str>,
     /// Which records of its batch the reporter sent; the hub made the others.
     own: Vec<bool>,
     /// Whether it has a batch: what it sent may all have been conflated.
@@ -62,9 +64,9 @@ impl Writer {
         }
         let appended =
             join_all(under_way.iter_mut().map(|(pipeline, _, batches)| {
-                let (log, batches) = (&self.hub.log, std::mem::take(batches));
+                let (hub, batches) = (&self.hub, std::mem::take(batches));
                 async move {
-                    if batches.is_empty() { Ok(Vec::new()) } else { log.append(pipeline, batches).await }
+                    if batches.is_empty() { Ok(Vec::new()) } else { hub.append(pipeline, batches).await }
                 }
             }))
             .await;
@@ -103,10 +105,15 @@ impl Writer {
         for (publish, reply) in publishes {
             let ids: Vec<String> = publish.events.iter().filter_map(|event| event.event_id.clone()).collect();
             let (reporter, received_at) = (publish.reporter.clone(), publish.received_at);
+            let request_id = publish.request_id.clone();
             match self.plan(pipeline, publish, &taken) {
                 Ok((plan, duplicates, before)) => {
                     taken.extend(ids);
-                    let Plan { records, own, remember, conflated, undo } = plan;
+                    let Plan { mut records, own, remember, conflated, undo } = plan;
+                    // What the hub adds is by the same request.
+                    for record in records.iter_mut().filter(|record| record.request_id.is_none()) {
+                        record.request_id = Some(request_id.clone());
+                    }
                     let has_batch = !records.is_empty() || !remember.is_empty();
                     if has_batch && let Some(desk) = self.desks.get(pipeline) {
                         let pipeline_type = desk.pipeline_type.clone();
@@ -116,6 +123,7 @@ impl Writer {
                         reply,
                         reporter,
                         received_at,
+                        request_id,
                         own,
                         has_batch,
                         duplicates,
@@ -193,10 +201,12 @@ impl Writer {
                 }
             }
             let conflated = plan.conflated;
-            let counters = &self.hub.counters;
-            counters.accepted.fetch_add(accepted, Ordering::Relaxed);
-            counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
-            counters.conflated.fetch_add(conflated, Ordering::Relaxed);
+            let events = &self.hub.metrics.ingest_events;
+            events.add(Taken::Accepted, accepted);
+            events.add(Taken::Duplicate, duplicates);
+            events.add(Taken::Conflated, conflated);
+            let request_id = &*plan.request_id;
+            tracing::debug!(request_id, %pipeline, %epoch, seq, accepted, duplicates, conflated, "append");
             last_heard = Some(plan.received_at);
             let _ = plan.reply.send(Ok(PublishReceipt { accepted, duplicates, conflated, epoch, seq }));
         }

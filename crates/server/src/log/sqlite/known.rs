@@ -3,14 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use ragpulse_protocol::{Cursor, Event, PipelineId, PipelineStatus, ReporterId, apply};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::super::{Extent, LogError, LogErrorKind, OpenFile, Record, Stored};
+use super::super::{Extent, LogError, LogErrorKind, LogWatch, OpenFile, Record, Stored};
 
 /// How many reads run at once; others wait.
 const READERS: usize = 4;
@@ -23,6 +23,8 @@ pub(super) struct Shared {
     /// Connections that nobody uses right now; `None` once the store is closed.
     idle: Mutex<Option<Vec<Connection>>>,
     turns: Arc<Semaphore>,
+    /// Who wants to know how long commits take.
+    pub(super) watch: OnceLock<LogWatch>,
 }
 
 /// One pipeline.
@@ -123,6 +125,7 @@ impl Shared {
             pipelines: RwLock::new(pipelines),
             idle: Mutex::new(Some(Vec::new())),
             turns: Arc::new(Semaphore::new(READERS)),
+            watch: OnceLock::new(),
         }
     }
 

@@ -199,7 +199,11 @@ impl Writer {
             transaction.execute_batch("RELEASE append").map_err(failed)?;
             outcomes.push(outcome);
         }
+        let began = Instant::now();
         transaction.commit().map_err(failed)?;
+        if let Some(watch) = self.shared.watch.get() {
+            watch.committed(began.elapsed());
+        }
         Ok(outcomes)
     }
 

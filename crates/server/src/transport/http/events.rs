@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use ragpulse_protocol::command::Activity;
 use ragpulse_protocol::http::{EventsPage, SnapshotAnswer};
 use ragpulse_protocol::limits::{MAX_PAGE, MAX_WAIT_SECONDS};
 use ragpulse_protocol::status::ResetReason;
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 use super::extract::{Params, Refusal, Told, Viewed};
 use crate::hub::{Found, Hub, Way};
 use crate::log::Record;
+use crate::metrics::table::{self, DeliveredEvent, Poll, Transport};
 
 pub(super) async fn poll(
     State(hub): State<Hub>,
@@ -25,8 +27,17 @@ pub(super) async fn poll(
 ) -> Result<Response, Refusal> {
     if let Some(status) = told {
         hub.hear_client(&status, Way::Poll);
+        hub.0.metrics.polled(&status.client_id, status.status == Activity::Background, hub.0.clock.now());
     }
-    let cursor = cursor(&params)?;
+    let answer = held(&hub, &pipeline, &params).await;
+    if answer.is_err() {
+        hub.0.metrics.polls.add(Poll::Refused, 1);
+    }
+    answer
+}
+
+async fn held(hub: &Hub, pipeline: &PipelineId, params: &Params) -> Result<Response, Refusal> {
+    let cursor = cursor(params)?;
     let wait: f64 = params.get("wait", Code::InvalidRequest, "a number of seconds, 0 to 30")?.unwrap_or(0.0);
     #[allow(clippy::cast_precision_loss)]
     let most = MAX_WAIT_SECONDS as f64;
@@ -42,8 +53,8 @@ pub(super) async fn poll(
             .into());
     }
     let limit = limit.min(MAX_PAGE) as usize;
-    let place = hub.place()?;
-    let answer = answer(&hub, &pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
+    let place = hub.place(Transport::Poll)?;
+    let answer = answer(hub, pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
     drop(place);
     answer
 }
@@ -67,6 +78,7 @@ async fn answer(
     let mut head = room.head();
     let mut closing = hub.closing_signal();
     let deadline = tokio::time::Instant::now() + wait;
+    let mut was_held = false;
     loop {
         head.borrow_and_update();
         let found = hub.read(&room, cursor.as_ref(), limit).await?;
@@ -78,14 +90,41 @@ async fn answer(
         // A cursor of a pipeline that is gone is news; that one without a cursor is not there yet is not.
         let news = !empty || (matches!(found, Found::Unknown) && cursor.is_some());
         if news || tokio::time::Instant::now() >= deadline || *closing.borrow_and_update() {
+            count(hub, pipeline, &found, cursor.is_some(), was_held);
             return Ok(render(found, cursor));
         }
+        was_held = true;
         tokio::select! {
             _ = head.changed() => {}
             _ = closing.changed() => {}
             () = tokio::time::sleep_until(deadline) => {}
         }
     }
+}
+
+/// Counts what a poll is answered with. What was there before it was asked for came as late as the client asked; only
+/// what came while the poll was held came as it happened.
+fn count(hub: &Hub, pipeline: &PipelineId, found: &Found, had_cursor: bool, was_held: bool) {
+    let (metrics, way) = (&hub.0.metrics, table::Way::Poll);
+    let result = match found {
+        Found::Unknown => Poll::Unknown,
+        Found::Events { records, .. } if records.is_empty() => Poll::Empty,
+        Found::Events { records, .. } => {
+            let now = hub.0.clock.now();
+            for record in records {
+                metrics.delivered(DeliveredEvent::of(&record.name), way, 1, record.size());
+                if was_held {
+                    metrics.took(way, record.received_at, now, 1);
+                }
+                let request_id = record.request_id.as_deref();
+                tracing::debug!(request_id, %pipeline, seq = record.seq, event = &*record.name, "polled");
+            }
+            Poll::Events
+        }
+        Found::State(..) if had_cursor => Poll::Reset,
+        Found::State(..) => Poll::Snapshot,
+    };
+    metrics.polls.add(result, 1);
 }
 
 /// An event of a page, its payload as it stands in the ring.

@@ -1,8 +1,8 @@
 //! `POST /api/pipelines/{id}/events`: one event, an array, or one a line.
 
-use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
+use axum::{Extension, Json};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use ragpulse_protocol::command::PublishReceipt;
@@ -12,11 +12,13 @@ use super::extract::{Pipeline, Refusal, Who};
 use crate::doors::REPORTER;
 use crate::hub::Hub;
 use crate::ingest::parse_batch;
+use crate::request_id::RequestId;
 
 pub(super) async fn publish(
     State(hub): State<Hub>,
     Who(who): Who,
     Pipeline(pipeline): Pipeline,
+    Extension(request): Extension<RequestId>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<PublishReceipt>, Refusal> {
@@ -34,8 +36,9 @@ pub(super) async fn publish(
         let message = format!("A body holds at most {} bytes. Send it in parts.", limits.body_bytes);
         Problem::new(Code::BodyTooLarge, message)
     })?;
+    hub.0.metrics.ingest_bytes.add((), body.len() as u64);
     let events = parse_batch(&body, lines, limits)?;
-    Ok(Json(hub.publish(&who, &pipeline, reporter, events).await?))
+    Ok(Json(hub.publish(&who, &pipeline, reporter, events, &request).await?))
 }
 
 /// Whether the body has one event a line. Other types than JSON are refused: a form of a foreign page could send them.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::extract::{Params, Refusal, Viewed};
 use crate::hub::{Found, Hub, Place, Room};
 use crate::log::Record;
+use crate::metrics::table::{DeliveredEvent, Transport, Way};
 
 /// How many events are read at once.
 const PAGE: usize = 256;
@@ -33,7 +34,7 @@ pub(super) async fn stream(
         .map(str::parse::<Cursor>)
         .transpose()
         .map_err(|error| Problem::new(Code::InvalidCursor, format!("Last-Event-ID: {error}.")))?;
-    let place = hub.place()?;
+    let place = hub.place(Transport::Stream)?;
     let room = hub.0.registry.get_or_hold(&pipeline)?;
     let reader = Reader {
         head: room.head(),
@@ -43,6 +44,7 @@ pub(super) async fn stream(
         cursor,
         waiting: VecDeque::new(),
         over: false,
+        live: false,
         _place: place,
     };
     let events = unfold(reader, |mut reader| async move { Some((Ok(reader.next().await?), reader)) });
@@ -57,6 +59,8 @@ struct Reader {
     cursor: Option<Cursor>,
     waiting: VecDeque<Event>,
     over: bool,
+    /// It has waited for news: what comes now comes as it happens.
+    live: bool,
     _place: Place,
 }
 
@@ -86,6 +90,7 @@ impl Reader {
                 }
             };
             if !self.take(found) {
+                self.live = true;
                 tokio::select! {
                     _ = self.head.changed() => {}
                     _ = self.closing.changed() => {}
@@ -104,11 +109,21 @@ impl Reader {
                     |last: &Arc<Record>| self.cursor.as_ref().is_some_and(|cursor| last.follows(cursor));
                 let Some(last) = self.room.farewell().filter(follows) else { return false };
                 self.cursor = None;
+                let name = DeliveredEvent::of(&last.name);
+                self.hub.0.metrics.delivered(name, Way::Stream, 1, last.size());
                 self.waiting.push_back(event(&last));
                 true
             }
             Found::Events { records, .. } => {
+                let (metrics, now) = (&self.hub.0.metrics, self.hub.0.clock.now());
                 for record in &records {
+                    metrics.delivered(DeliveredEvent::of(&record.name), Way::Stream, 1, record.size());
+                    if self.live {
+                        metrics.took(Way::Stream, record.received_at, now, 1);
+                    }
+                    let request_id = record.request_id.as_deref();
+                    let (pipeline, name) = (&self.room.id, &*record.name);
+                    tracing::debug!(request_id, %pipeline, seq = record.seq, event = name, "streamed");
                     self.waiting.push_back(event(record));
                     self.cursor = Some(record.cursor());
                 }
@@ -118,6 +133,8 @@ impl Reader {
                 let cursor = state.cursor();
                 state.reason = reason;
                 let data = serde_json::to_string(&state).unwrap_or_default();
+                let name = DeliveredEvent::of("pipeline:status");
+                self.hub.0.metrics.delivered(name, Way::Stream, 1, data.len());
                 self.waiting
                     .push_back(Event::default().id(cursor.to_string()).event("pipeline:status").data(data));
                 self.cursor = Some(cursor);

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ragpulse_protocol::command::{
-    AuthRefresh, AuthRefreshReply, ClientStatus, ClientStatusReply, Done, SubscribeAck, SubscribeReply,
-    SubscribeRequest, SubscribedPipeline, UnsubscribeAck, UnsubscribeReply, UnsubscribeRequest,
+    Activity, AuthRefresh, AuthRefreshReply, ClientStatus, ClientStatusReply, Done, SubscribeAck,
+    SubscribeReply, SubscribeRequest, SubscribedPipeline, UnsubscribeAck, UnsubscribeReply,
+    UnsubscribeRequest,
 };
 use ragpulse_protocol::message::SubscriptionEnded;
 use ragpulse_protocol::status::ResetReason;
@@ -22,6 +23,7 @@ use super::meter::Meter;
 use super::peer::{Peer, Peers, Who};
 use crate::auth::{Act, forbidden};
 use crate::hub::{Dialect, Outlet, Question, Room, Scope, Way};
+use crate::metrics::table::DisconnectReason;
 
 type Raw = Box<RawValue>;
 
@@ -37,6 +39,7 @@ pub(super) fn register(
         let peer = of.of(&socket, dialect);
         let reply =
             heard(&peer, data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
+        told(&of, &reply);
         of.let_go_if_left(&peer);
         // Everything is joined by now. Only where the log has to be asked what it has, the answer takes a little longer.
         let unsettled = match reply {
@@ -67,6 +70,7 @@ pub(super) fn register(
     socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
         let reply = heard(&peer, data, &of).and_then(|request| unsubscribe(&of, &peer, request));
+        told(&of, &reply);
         of.let_go_if_left(&peer);
         answer_to(peer.meter(), ack, &UnsubscribeReply::from(reply));
         async {}
@@ -77,11 +81,16 @@ pub(super) fn register(
         async {}
     });
     let of = peers.clone();
-    socket.on("client:status", move |TryData(data): TryData<Raw>, ack: AckSender| {
+    socket.on("client:status", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let reply = parse::<ClientStatus>(data, &of).map(|status| {
-            of.hub().hear_client(&status, Way::Socket);
+            let (hub, peer) = (of.hub(), of.of(&socket, dialect));
+            hub.hear_client(&status, Way::Socket);
+            let hidden = status.status == Activity::Background;
+            hub.0.metrics.told(peer.id(), &status.client_id, hidden, hub.0.clock.now());
+            of.let_go_if_left(&peer);
             Done::default()
         });
+        told(&of, &reply);
         let _ = ack.send(&ClientStatusReply::from(reply));
         async {}
     });
@@ -89,21 +98,38 @@ pub(super) fn register(
     socket.on("auth:refresh", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
         let reply = heard(&peer, data, &of).and_then(|request| refresh(&of, &peer, &request));
+        told(&of, &reply);
         of.let_go_if_left(&peer);
         answer_to(peer.meter(), ack, &AuthRefreshReply::from(reply));
         async {}
     });
-    socket.on_fallback(|Event(name): Event, ack: AckSender| {
+    let of = peers.clone();
+    socket.on_fallback(move |Event(name): Event, ack: AckSender| {
         let shown: String = name.chars().take(60).collect();
+        of.hub().0.metrics.problem(Code::InvalidRequest);
         let problem = Problem::new(Code::InvalidRequest, format!("There is no command '{shown}'."));
         let _ = ack.send(&problem.into_reply());
         async {}
     });
     let of = peers.clone();
-    socket.on_disconnect(move |socket: SocketRef| {
-        of.remove(&socket);
+    socket.on_disconnect(move |socket: SocketRef, reason: socketioxide::socket::DisconnectReason| {
+        of.remove(&socket, reason_of(reason));
         async {}
     });
+}
+
+/// Why a socket ended, as it is counted.
+fn reason_of(reason: socketioxide::socket::DisconnectReason) -> DisconnectReason {
+    use socketioxide::socket::DisconnectReason as Library;
+    match reason {
+        Library::TransportClose => DisconnectReason::TransportClose,
+        Library::TransportError => DisconnectReason::TransportError,
+        Library::HeartbeatTimeout => DisconnectReason::HeartbeatTimeout,
+        Library::MultipleHttpPollingError | Library::PacketParsingError => DisconnectReason::ProtocolError,
+        Library::ClientNSDisconnect => DisconnectReason::Client,
+        Library::ServerNSDisconnect => DisconnectReason::Server,
+        Library::ClosingServer => DisconnectReason::Closing,
+    }
 }
 
 /// Reads a command whose answer may be long, unless its sender lets answers lie.
@@ -119,6 +145,13 @@ fn heard<T: DeserializeOwned>(
         ));
     }
     parse(data, peers)
+}
+
+/// Counts the problem that a command is answered with.
+fn told<T>(peers: &Peers, reply: &Result<T, Problem>) {
+    if let Err(problem) = reply {
+        peers.hub().0.metrics.problem(problem.code);
+    }
 }
 
 /// Answers a command, and counts the answer among what waits.

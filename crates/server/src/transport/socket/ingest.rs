@@ -14,6 +14,7 @@ use super::commands::to_value;
 use super::peer::Who;
 use crate::auth::Principal;
 use crate::hub::{Hub, Place};
+use crate::request_id::RequestId;
 
 /// How many batches of one socket may wait.
 const QUEUE: usize = 64;
@@ -26,12 +27,14 @@ pub(super) fn register(socket: &SocketRef, hub: &Hub, place: Place) {
     // The queue ends with the socket, which holds its only sender.
     let who = socket.extensions.get::<Who>().map(|who| who.0).unwrap_or_default();
     tokio::spawn(work(hub.clone(), who, batches, place));
+    let of = hub.clone();
     socket.on("publish", move |TryData(data): TryData<Box<RawValue>>, ack: AckSender| {
         // In the order they came, and before the handler's future is spawned.
         if let Err(error) = queue.try_send((data, ack)) {
             let (_, ack) = match error {
                 mpsc::error::TrySendError::Full(batch) | mpsc::error::TrySendError::Closed(batch) => batch,
             };
+            of.0.metrics.problem(Code::Overloaded);
             let problem = Problem::new(
                 Code::Overloaded,
                 format!("{QUEUE} batches of this socket wait already. Wait for their acknowledgements."),
@@ -56,10 +59,17 @@ async fn work(hub: Hub, who: Arc<Principal>, mut batches: mpsc::Receiver<Batch>,
             () = hub.0.end.cancelled() => None,
         };
         let Some((data, ack)) = batch else { break };
+        hub.0.metrics.ingest_bytes.add((), data.as_ref().map_or(0, |data| data.get().len()) as u64);
+        let request = RequestId::fresh();
         let reply = match read(data, hub.0.config.limits.body_bytes) {
-            Ok((pipeline, reporter, events)) => hub.publish(&who, &pipeline, reporter, events).await,
+            Ok((pipeline, reporter, events)) => {
+                hub.publish(&who, &pipeline, reporter, events, &request).await
+            }
             Err(problem) => Err(problem),
         };
+        if let Err(problem) = &reply {
+            hub.0.metrics.problem(problem.code);
+        }
         let _ = ack.send(&PublishReply::from(reply));
     }
     drop(place);

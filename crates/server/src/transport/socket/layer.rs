@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::ConnectInfo;
 use axum::response::{IntoResponse, Response};
-use http::{Method, Request, Uri};
+use http::{Method, Request, StatusCode, Uri};
+use ragpulse_protocol::Code;
 use socketioxide::layer::SocketIoLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -16,8 +17,10 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use super::PATH;
 use super::meter::Meters;
 use crate::doors::DoorsLayer;
+use crate::metrics::Metrics;
+use crate::metrics::table::{HandshakeCause, Outcome, Transport};
 use crate::service::Wire;
-use crate::transport::not_found;
+use crate::transport::{Told, not_found};
 
 /// Answers Socket.IO's requests and passes all others on. Made by [`HubBuilder`](crate::HubBuilder).
 #[derive(Clone)]
@@ -26,7 +29,12 @@ pub struct HubLayer {
 }
 
 impl HubLayer {
-    pub(super) fn new(layer: SocketIoLayer, doors: DoorsLayer, meters: Arc<Meters>) -> Self {
+    pub(super) fn new(
+        layer: SocketIoLayer,
+        doors: DoorsLayer,
+        meters: Arc<Meters>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         // What Socket.IO itself does not take is an address that does not exist.
         let rest = service_fn(|request: Request<Body>| async move {
             Ok::<Response, Infallible>(not_found(request.uri().clone()).await)
@@ -36,8 +44,38 @@ impl HubLayer {
         });
         let socket =
             service_fn(move |request: Request<Body>| metered(socket.clone(), meters.clone(), request));
-        Self { socket: BoxCloneSyncService::new(doors.layer(socket)) }
+        let socket = doors.layer(socket);
+        let socket =
+            service_fn(move |request: Request<Body>| counted(socket.clone(), metrics.clone(), request));
+        Self { socket: BoxCloneSyncService::new(socket) }
     }
+}
+
+/// Counts the handshakes that fail before there is a socket.
+async fn counted<S>(socket: S, metrics: Arc<Metrics>, request: Request<Body>) -> Result<Response, Infallible>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    let websocket = parameter(request.uri(), "transport") == Some("websocket");
+    let opens = parameter(request.uri(), "sid").is_none() && request.method() == Method::GET;
+    let answer = socket.oneshot(request).await?;
+    let told = answer.extensions().get::<Told>().map(|Told(problem)| problem.code);
+    let cause = match told {
+        Some(Code::ForeignOrigin) => Some(HandshakeCause::Origin),
+        Some(Code::ForeignHost) => Some(HandshakeCause::Host),
+        _ if websocket && answer.status() != StatusCode::SWITCHING_PROTOCOLS => Some(HandshakeCause::Upgrade),
+        _ if opens && answer.status().is_client_error() => Some(HandshakeCause::Upgrade),
+        _ => None,
+    };
+    if let Some(code) = told {
+        metrics.problem(code);
+    }
+    if let Some(cause) = cause {
+        let transport = if websocket { Transport::Websocket } else { Transport::Polling };
+        metrics.handshake_failures.add(cause, 1);
+        metrics.connection_attempts.add((transport, Outcome::Refused), 1);
+    }
+    Ok(answer)
 }
 
 /// Lets the meter of a session see by what its messages leave.

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use ragpulse_protocol::PipelineId;
@@ -17,6 +16,7 @@ use socketioxide::{SendError, SocketError};
 use super::meter::{Meter, Meters};
 use crate::auth::{Act, Principal};
 use crate::hub::{Dialect, Hub, Outlet, Scope, Sent};
+use crate::metrics::table::{DisconnectReason, Outcome, Transport};
 
 /// Who a socket's token says it is.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ struct Left;
 /// One socket in one namespace.
 pub(crate) struct Peer {
     id: u64,
+    /// By what it came.
+    transport: Transport,
     dialect: Dialect,
     pub(super) socket: SocketRef,
     hub: Hub,
@@ -137,9 +139,14 @@ impl Peers {
         peers
             .entry((socket.ns().to_owned(), socket.id))
             .or_insert_with(|| {
-                self.hub.0.counters.connections.fetch_add(1, Ordering::Relaxed);
+                let (id, transport) = (self.hub.next_outlet_id(), super::transport(socket));
+                let metrics = &self.hub.0.metrics;
+                metrics.connections.change(transport, 1);
+                metrics.connection_attempts.add((transport, Outcome::Accepted), 1);
+                metrics.connected(id, self.hub.0.clock.now());
                 Arc::new(Peer {
-                    id: self.hub.next_outlet_id(),
+                    id,
+                    transport,
                     dialect,
                     socket: socket.clone(),
                     hub: self.hub.clone(),
@@ -153,17 +160,18 @@ impl Peers {
     /// Lets go of a peer that left while a command of it was under way: nobody else will.
     pub(super) fn let_go_if_left(&self, peer: &Arc<Peer>) {
         if peer.has_left() {
-            self.remove(&peer.socket);
+            self.remove(&peer.socket, DisconnectReason::TransportClose);
             self.hub.0.registry.forget_outlet(peer.id);
         }
     }
 
     /// A socket is gone.
-    pub(super) fn remove(&self, socket: &SocketRef) {
+    pub(super) fn remove(&self, socket: &SocketRef, reason: DisconnectReason) {
         socket.extensions.insert(Left);
         let peer = self.peers.lock().remove(&(socket.ns().to_owned(), socket.id));
         if let Some(peer) = peer {
-            self.hub.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
+            self.hub.0.metrics.connections.change(peer.transport, -1);
+            self.hub.0.metrics.disconnected(peer.id, reason, self.hub.0.clock.now());
             let follows = std::mem::take(&mut *peer.follows.lock());
             for scope in &follows.scopes {
                 self.hub.0.registry.unfollow(scope, peer.id);
@@ -185,6 +193,10 @@ impl Peers {
 
     pub(super) fn clear(&self) {
         let peers = std::mem::take(&mut *self.peers.lock());
-        self.hub.0.counters.connections.fetch_sub(peers.len() as u64, Ordering::Relaxed);
+        let metrics = &self.hub.0.metrics;
+        for peer in peers.values() {
+            metrics.connections.change(peer.transport, -1);
+        }
+        metrics.closed(peers.len() as u64, self.hub.0.clock.now());
     }
 }
