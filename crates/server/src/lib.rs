@@ -46,7 +46,7 @@ pub mod log;
 pub mod service;
 mod transport;
 
-pub use auth::{Act, Authoriser, Principal};
+pub use auth::{Act, Authoriser, Keys, Principal, Role};
 pub use config::{Advice, Config, ConfigError};
 pub use guard::{FileGuard, PipelineBuilder, PipelineGuard};
 pub use hub::{

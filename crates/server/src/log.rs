@@ -19,6 +19,8 @@ use ragpulse_protocol::{
 };
 use tokio::sync::mpsc;
 
+use crate::auth::Redaction;
+
 pub use memory::MemoryLog;
 pub use record::{NewRecord, Record};
 pub use sqlite::SqliteLog;
@@ -88,6 +90,8 @@ pub struct FilesQuery {
     pub after: u64,
     /// At most so many.
     pub limit: usize,
+    /// What is hidden from who asks. It is not searched; a log need not mask it in what it gives.
+    pub hidden: Redaction,
 }
 
 /// Which events to look up.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use ragpulse_protocol::Cursor;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, Hub, Inner, Registry, Reports, feed, sweep, tail, writer};
-use crate::auth::{Authoriser, Open};
+use super::{Counters, Hub, Inner, Registry, Reports, feed, rights, sweep, tail, writer};
+use crate::auth::{Authoriser, Open, Passes};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, HubLimits};
 use crate::log::{EventLog, LogError, MemoryLog, Page, Record, Stored};
@@ -136,6 +136,8 @@ impl HubBuilder {
             log,
             clock,
             authoriser,
+            passes: Passes::default(),
+            review: Notify::new(),
             registry,
             counters: Counters::default(),
             reports: Reports::default(),
@@ -158,6 +160,7 @@ impl HubBuilder {
         runtime.spawn(tail::run(hub.0.clone(), tail));
         runtime.spawn(sweep::run(hub.0.clone()));
         runtime.spawn(feed::run(hub.0.clone()));
+        runtime.spawn(rights::run(hub.0.clone()));
         runtime.spawn(heartbeats(hub.0.clone()));
         Ok(HubParts { router: transport::router(&hub), layer, hub })
     }

@@ -5,11 +5,14 @@ mod ingest;
 mod layer;
 mod meter;
 mod peer;
+mod rights;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::extract::connect_info::ConnectInfo;
 use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{PipelineType, Problem};
 use serde_json::Value;
@@ -17,11 +20,13 @@ use serde_json::value::to_raw_value;
 use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
+use socketioxide::socket::Sid;
 
 pub use layer::HubLayer;
+pub(crate) use rights::Reviewer;
 
 use self::peer::{Peers, Who};
-use crate::auth::Principal;
+use crate::auth::Caller;
 use crate::doors::DoorsLayer;
 use crate::hub::{Dialect, Hub};
 
@@ -85,6 +90,16 @@ impl SocketEnd {
         }
     }
 
+    /// What looks through the rights of its sockets.
+    pub(crate) fn reviewer(&self) -> Reviewer {
+        Reviewer(self.peers.clone())
+    }
+
+    /// The socket of a reporter.
+    pub(crate) fn reporter(&self, sid: Sid) -> Option<SocketRef> {
+        self.io.of("/ingest")?.get_socket(sid)
+    }
+
     /// Ends every connection. Does not return while a peer does not read, so put it in a deadline.
     pub(crate) async fn close(&self) {
         self.io.close().await;
@@ -125,11 +140,12 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
         let (peers, implicit) = (peers.clone(), implicit.clone());
         // Handlers are registered before the connection is acknowledged: a client may speak right after it.
         move |socket: SocketRef, TryData(auth): TryData<Value>| {
-            let admitted = admit(&peers, &socket, auth.ok().as_ref());
-            if admitted.is_ok() {
-                commands::register(&socket, &peers, dialect, implicit.clone());
+            let (peers, implicit) = (peers.clone(), implicit.clone());
+            async move {
+                admit(&peers, &socket, auth.ok()).await?;
+                commands::register(&socket, &peers, dialect, implicit);
+                Ok::<(), Refused>(())
             }
-            async move { admitted }
         }
     };
     let connected = {
@@ -150,17 +166,20 @@ fn ingest_namespace(io: &SocketIo, peers: &Arc<Peers>) {
     let admit = {
         let peers = peers.clone();
         move |socket: SocketRef, TryData(auth): TryData<Value>| {
-            let admitted = admit(&peers, &socket, auth.ok().as_ref())
-                .and_then(|()| peers.hub().place().map_err(Refused))
-                .map(|place| ingest::register(&socket, peers.hub(), place));
-            async move { admitted }
+            let peers = peers.clone();
+            async move {
+                let caller = admit(&peers, &socket, auth.ok()).await?;
+                let place = peers.hub().place().map_err(Refused)?;
+                ingest::register(&socket, peers.hub(), caller, place);
+                Ok::<(), Refused>(())
+            }
         }
     };
     io.ns("/ingest", (|_: SocketRef| async {}).with(admit));
 }
 
 /// Decides whether a socket may connect, and notes who it is.
-fn admit(peers: &Arc<Peers>, socket: &SocketRef, auth: Option<&Value>) -> Result<(), Refused> {
+async fn admit(peers: &Peers, socket: &SocketRef, auth: Option<Value>) -> Result<Caller, Refused> {
     let hub = peers.hub();
     if hub.is_closing() {
         return Err(Refused(crate::hub::closing()));
@@ -169,8 +188,9 @@ fn admit(peers: &Arc<Peers>, socket: &SocketRef, auth: Option<&Value>) -> Result
     if open >= hub.0.config.limits.connections as u64 {
         return Err(Refused(crate::hub::full()));
     }
-    let token = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str);
-    let who: Principal = hub.0.authoriser.authenticate(token).map_err(Refused)?;
-    socket.extensions.insert(Who(Arc::new(who)));
-    Ok(())
+    let token = auth.as_ref().and_then(|auth| auth.get("token")).and_then(Value::as_str);
+    let address = socket.req_parts().extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let caller = hub.admit(token, address).await.map_err(Refused)?;
+    socket.extensions.insert(Who(caller.clone()));
+    Ok(caller)
 }

@@ -1,5 +1,6 @@
 //! `GET /api/pipelines/{id}/events`: what came after a cursor, held until there is news.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::extract::{Params, Refusal, Told, Viewed};
+use crate::auth::{Act, Audience, Caller, Pass};
 use crate::hub::{Found, Hub, Way};
 use crate::log::Record;
 
 pub(super) async fn poll(
     State(hub): State<Hub>,
-    Viewed(pipeline): Viewed,
+    Viewed(caller, pipeline): Viewed,
     Told(told): Told,
     params: Params,
 ) -> Result<Response, Refusal> {
@@ -43,7 +45,7 @@ pub(super) async fn poll(
     }
     let limit = limit.min(MAX_PAGE) as usize;
     let place = hub.place()?;
-    let answer = answer(&hub, &pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
+    let answer = answer(&hub, &caller, &pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
     drop(place);
     answer
 }
@@ -58,6 +60,7 @@ fn cursor(params: &Params) -> Result<Option<Cursor>, Refusal> {
 
 async fn answer(
     hub: &Hub,
+    caller: &Caller,
     pipeline: &PipelineId,
     cursor: Option<Cursor>,
     limit: usize,
@@ -67,6 +70,7 @@ async fn answer(
     let mut head = room.head();
     let mut closing = hub.closing_signal();
     let deadline = tokio::time::Instant::now() + wait;
+    let mut pass = (!wait.is_zero()).then(|| hub.pass(caller, Act::View, pipeline));
     loop {
         head.borrow_and_update();
         let found = hub.read(&room, cursor.as_ref(), limit).await?;
@@ -78,13 +82,26 @@ async fn answer(
         // A cursor of a pipeline that is gone is news; that one without a cursor is not there yet is not.
         let news = !empty || (matches!(found, Found::Unknown) && cursor.is_some());
         if news || tokio::time::Instant::now() >= deadline || *closing.borrow_and_update() {
-            return Ok(render(found, cursor));
+            if pass.is_some() {
+                // While it was held the right may have ended, a moment before the news.
+                hub.may(caller, Act::View, Some(pipeline))?;
+            }
+            return render(found, cursor, hub.audience(&caller.who, pipeline));
         }
         tokio::select! {
             _ = head.changed() => {}
             _ = closing.changed() => {}
+            problem = over(&mut pass) => return Err(problem.into()),
             () = tokio::time::sleep_until(deadline) => {}
         }
+    }
+}
+
+/// Waits until the right of who waits has ended.
+async fn over(pass: &mut Option<Pass>) -> Problem {
+    match pass {
+        Some(pass) => pass.over().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -92,7 +109,7 @@ async fn answer(
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
     event: &'a str,
-    data: &'a RawValue,
+    data: Cow<'a, RawValue>,
 }
 
 #[derive(Serialize)]
@@ -103,8 +120,8 @@ struct Lines<'a> {
     events: Vec<Line<'a>>,
 }
 
-fn render(found: Found, cursor: Option<Cursor>) -> Response {
-    match found {
+fn render(found: Found, cursor: Option<Cursor>, audience: Audience) -> Result<Response, Refusal> {
+    Ok(match found {
         Found::Unknown => json(&EventsPage {
             epoch: None,
             seq: 0,
@@ -116,16 +133,22 @@ fn render(found: Found, cursor: Option<Cursor>) -> Response {
             epoch: &epoch,
             seq: records.last().map_or(cursor.map_or(0, |cursor| cursor.seq), |record| record.seq),
             up_to_date,
-            events: records.iter().map(line).collect(),
+            events: records.iter().map(|record| line(record, audience)).collect(),
         }),
         Found::State(snapshot, reason) => {
+            let snapshot = Box::new(audience.of_state(*snapshot).ok_or_else(unwritable)?);
             json(&SnapshotAnswer { epoch: snapshot.epoch.clone(), seq: snapshot.seq, snapshot, reason })
         }
-    }
+    })
 }
 
-pub(super) fn line(record: &Arc<Record>) -> Line<'_> {
-    Line { event: &record.name, data: &record.payload }
+pub(super) fn line(record: &Arc<Record>, audience: Audience) -> Line<'_> {
+    Line { event: &record.name, data: audience.of(&record.payload) }
+}
+
+/// What is left where something cannot be shown without what is hidden.
+pub(super) fn unwritable() -> Problem {
+    Problem::new(Code::Internal, "The answer could not be written.")
 }
 
 /// An answer that no cache may keep.
@@ -134,7 +157,7 @@ pub(super) fn json(value: &impl Serialize) -> Response {
         Ok(text) => ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
-            Refusal(Problem::new(Code::Internal, "The answer could not be written.")).into_response()
+            Refusal(unwritable()).into_response()
         }
     }
 }

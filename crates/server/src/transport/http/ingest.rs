@@ -8,15 +8,14 @@ use http::header::CONTENT_TYPE;
 use ragpulse_protocol::command::PublishReceipt;
 use ragpulse_protocol::{Code, Problem, ReporterId};
 
-use super::extract::{Pipeline, Refusal, Who};
+use super::extract::{Refusal, Reported};
 use crate::doors::REPORTER;
 use crate::hub::Hub;
 use crate::ingest::parse_batch;
 
 pub(super) async fn publish(
     State(hub): State<Hub>,
-    Who(who): Who,
-    Pipeline(pipeline): Pipeline,
+    Reported(caller, pipeline): Reported,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<PublishReceipt>, Refusal> {
@@ -35,7 +34,7 @@ pub(super) async fn publish(
         Problem::new(Code::BodyTooLarge, message)
     })?;
     let events = parse_batch(&body, lines, limits)?;
-    Ok(Json(hub.publish(&who, &pipeline, reporter, events).await?))
+    Ok(Json(hub.publish(&caller, &pipeline, reporter, events).await?))
 }
 
 /// Whether the body has one event a line. Other types than JSON are refused: a form of a foreign page could send them.
