@@ -15,6 +15,7 @@ mod serve;
 mod signals;
 mod snapshot;
 mod store;
+mod token;
 mod watch;
 
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Snapshot(snapshot::Options),
     /// Print what happened: all of it, of one file, one event or one time.
     History(history::Options),
+    /// Mint tokens, make keys, and say what a token may do.
+    Token(token::Options),
     /// Print the JSON Schema of an event or type, or the list of them.
     Schema(schema::Options),
 }
@@ -69,10 +72,11 @@ struct HubOptions {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("RAGPULSE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,ragpulse::audit=info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match cli.command {
         Command::Schema(options) => schema::run(&options),
+        Command::Token(options) => token::run(options),
         Command::Serve(options) => in_runtime(serve::run(options)),
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Watch(options) => in_runtime(watch::run(options)),

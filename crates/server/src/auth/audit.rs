@@ -28,7 +28,7 @@ impl Entry<'_> {
             pipeline = self.pipeline.map(PipelineId::as_str),
             principal = self.who.name.as_str(),
             token_id = self.who.token_id.as_deref(),
-            address = self.address.map(|address| tracing::field::display(address)),
+            address = self.address.map(tracing::field::display),
             outcome = "denied",
             code = problem.code.as_str(),
             "{}",
@@ -45,7 +45,7 @@ impl Entry<'_> {
             pipeline = self.pipeline.map(PipelineId::as_str),
             principal = self.who.name.as_str(),
             token_id = self.who.token_id.as_deref(),
-            address = self.address.map(|address| tracing::field::display(address)),
+            address = self.address.map(tracing::field::display),
             outcome = if result.is_ok() { "done" } else { "failed" },
             code,
         );
