@@ -243,4 +243,42 @@ mod tests {
         assert!(!all().of(&escaped).get().contains("/secret"));
         assert!(matches!(Audience::Full.of(&escaped), Cow::Borrowed(_)));
     }
+
+    /// Folds every fixture twice: as it is, and masked. What comes of the masked one is the other, masked.
+    #[test]
+    fn who_folds_masked_events_comes_to_the_masked_state() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+        let (mut steps, mut touched) = (0, 0);
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|kind| kind != "json") {
+                continue;
+            }
+            let fixture: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            let (mut whole, mut masked) =
+                (ragpulse_protocol::Session::default(), ragpulse_protocol::Session::default());
+            for step in fixture["steps"].as_array().unwrap() {
+                match step["op"].as_str() {
+                    Some("reset") => [&mut whole, &mut masked].map(|session| session.reset()),
+                    Some(_) => [&mut whole, &mut masked].map(|session| session.resynced()),
+                    None => [(), ()],
+                };
+                let Some(name) = step["message"]["event"].as_str() else { continue };
+                let message = |data| ragpulse_protocol::ServerMessage::decode(name, data);
+                let raw = RawValue::from_string(step["message"]["data"].to_string()).unwrap();
+                let hidden = all().of(&raw);
+                touched += u32::from(hidden.get() != raw.get());
+                let (Ok(one), Ok(other)) = (message(raw.get()), message(hidden.get())) else {
+                    assert!(message(raw.get()).is_err(), "masking makes it unreadable: {hidden}");
+                    continue;
+                };
+                let verdicts = (whole.handle(&one).verdict, masked.handle(&other).verdict);
+                assert_eq!(verdicts.0, verdicts.1, "{}", path.display());
+                let expected = whole.state().map(|state| all().apply(state).unwrap());
+                assert_eq!(expected.as_ref(), masked.state(), "{}", path.display());
+                steps += 1;
+            }
+        }
+        assert!(steps > 100 && touched > 20, "{steps} steps, {touched} of them with something to hide");
+    }
 }

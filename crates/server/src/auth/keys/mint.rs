@@ -93,7 +93,11 @@ impl SigningKey {
             Algorithm::ES256 => EncodingKey::from_ec_pem(pem),
             Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
         };
-        let key = key.map_err(|_| {
+        // A public key reads as well, and only fails to sign.
+        let signs = |key: &EncodingKey| {
+            jsonwebtoken::encode(&jsonwebtoken::Header::new(algorithm.library()), &Map::new(), key).is_ok()
+        };
+        let key = key.ok().filter(signs).ok_or_else(|| {
             MintError::Key(format!("this is no private key of {} in PEM (PKCS #8)", algorithm.as_str()))
         })?;
         Ok(Self { algorithm, key, id: None, issuer: None, audience: None })
