@@ -41,6 +41,11 @@
 //! # Ok(()) }
 //! ```
 
+/// The guide's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/authentication.md")]
+struct Guide;
+
 mod act;
 mod audit;
 mod authoriser;
