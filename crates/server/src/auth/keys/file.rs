@@ -1,6 +1,7 @@
 //! The key file: TOML, read whole or not at all. Secrets stand in files or variables that it names, never in it.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ragpulse_protocol::Timestamp;
@@ -162,11 +163,14 @@ fn text_of(path: &Path) -> Result<String, KeysError> {
 }
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > LARGEST {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST {
         return Err(format!("it is larger than {LARGEST} bytes"));
     }
-    std::fs::read(path).map_err(|error| error.to_string())
+    Ok(bytes)
 }
 
 fn directory_of(path: &Path) -> &Path {
