@@ -16,6 +16,9 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// The tests of the hub that run on each of its stores; the others bring their own, or have none.
 const ON_EVERY_STORE: &[&str] = &[
+    "auth_expiry",
+    "auth_matrix",
+    "auth_redaction",
     "authoriser",
     "close",
     "conflation",

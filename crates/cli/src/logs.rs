@@ -5,12 +5,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 
+/// Warnings, and who was refused or did what needs a right of its own.
+const DEFAULT: &str = "warn,ragpulse::audit=info";
+
 /// What is logged, and how.
 #[derive(Args, Clone)]
 pub(crate) struct LogOptions {
     /// What is logged: a level, or levels by module, such as `info,ragpulse_server=debug`. At `debug` each event can be
     /// followed by its request_id from ingest over append to fan-out.
-    #[arg(long = "log", env = "RAGPULSE_LOG", value_name = "FILTER", default_value = "warn")]
+    #[arg(long = "log", env = "RAGPULSE_LOG", value_name = "FILTER", default_value = DEFAULT)]
     filter: String,
     /// How it is written: for people, or one JSON object a line.
     #[arg(long = "log-format", env = "RAGPULSE_LOG_FORMAT", value_enum, default_value = "pretty")]
@@ -41,6 +44,6 @@ pub(crate) fn start(options: &LogOptions) -> Result<(), Failure> {
 
 /// Logs warnings, or what `RAGPULSE_LOG` says, for people: in commands that have no options of the log.
 pub(crate) fn start_plain() {
-    let filter = EnvFilter::try_from_env("RAGPULSE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env("RAGPULSE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

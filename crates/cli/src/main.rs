@@ -16,6 +16,7 @@ mod serve;
 mod signals;
 mod snapshot;
 mod store;
+mod token;
 mod watch;
 
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Snapshot(snapshot::Options),
     /// Print what happened: all of it, of one file, one event or one time.
     History(history::Options),
+    /// Mint tokens, make keys, and say what a token may do.
+    Token(token::Options),
     /// Print the JSON Schema of an event or type, or the list of them.
     Schema(schema::Options),
 }
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Schema(options) => schema::run(&options),
+        Command::Token(options) => token::run(options),
         Command::Serve(options) => in_runtime(serve::run(options)),
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Watch(options) => in_runtime(watch::run(options)),
