@@ -5,6 +5,7 @@
 
 mod bridge;
 mod demo;
+mod doctor;
 mod failure;
 mod history;
 mod hub_client;
@@ -51,6 +52,8 @@ enum Command {
     Snapshot(snapshot::Options),
     /// Print what happened: all of it, of one file, one event or one time.
     History(history::Options),
+    /// Find out what is wrong between here and a hub, and whose fault it is. Changes nothing there.
+    Doctor(doctor::Options),
     /// Print the JSON Schema of an event or type, or the list of them.
     Schema(schema::Options),
 }
@@ -66,10 +69,13 @@ struct HubOptions {
     token: Option<String>,
 }
 
+/// What is logged where nothing else is asked for. Bad certificates are told by whoever met them.
+const LOGGED: &str = "warn,rustls_platform_verifier=off";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("RAGPULSE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOGGED));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match cli.command {
         Command::Schema(options) => schema::run(&options),
@@ -80,6 +86,7 @@ fn main() -> ExitCode {
         Command::Bridge(options) => in_runtime(bridge::run(options)),
         Command::Snapshot(options) => in_runtime(snapshot::run(options)),
         Command::History(options) => in_runtime(history::run(options)),
+        Command::Doctor(options) => in_runtime(doctor::run(options)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
