@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use doctor_support::proxy::{self, Broken};
 use doctor_support::{Hub, doctor, doctor_in_words, ragpulse};
+use futures_util::future::join_all;
 use ragpulse_protocol::{Code, Problem};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -53,7 +54,7 @@ async fn doctor_speaks_to_people() {
     }
     assert!(text.is_ascii(), "plain where it is no terminal: {text}");
 
-    let refused = "HTTP/1.1 426 Upgrade Required\r\nserver: old\x1bproxy\r\ncontent-length: 0\r\n\r\n";
+    let refused = "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 8\r\n\r\n\x1b[2Jgone";
     let url = proxy::start(hub.address, Broken::Upgrades(refused)).await;
     let (exit, text, errors) = doctor_in_words(&[&url]).await;
     assert_eq!(exit, 1, "{text}");
@@ -162,7 +163,7 @@ async fn doctor_names_the_doors() {
 #[tokio::test]
 async fn doctor_names_a_proxy_that_refuses_upgrades() {
     let hub = Hub::start().await;
-    for (answer, code) in [
+    let refusals = [
         ("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "upgrade_refused"),
         ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "upgrade_refused"),
         ("HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\n\r\n", "upgrade_refused"),
@@ -170,7 +171,9 @@ async fn doctor_names_a_proxy_that_refuses_upgrades() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK", "upgrade_ignored"),
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "socketio_not_passed"),
         ("", "upgrade_cut"),
-    ] {
+    ];
+    let hub = &hub;
+    join_all(refusals.map(|(answer, code)| async move {
         let url = proxy::start(hub.address, Broken::Upgrades(answer)).await;
         let said = doctor(&url, &[]).await;
         said.names("upgrade", code, "proxy", "plain requests to /socket.io/ do reach the hub");
@@ -179,7 +182,8 @@ async fn doctor_names_a_proxy_that_refuses_upgrades() {
             assert_eq!(said.finding("upgrade")["details"]["status"].to_string(), status);
         }
         assert_eq!(said.finding("latency")["details"]["by"], "by HTTP");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

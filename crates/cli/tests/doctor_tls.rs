@@ -26,9 +26,13 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        Self::named("An authority of a test")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "An authority of a test");
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -139,10 +143,13 @@ async fn doctor_names_a_certificate_of_another_time() {
 
 #[tokio::test]
 async fn doctor_names_a_certificate_that_nobody_vouches_for() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (Authority::new(), Authority::named("Another one"));
     let (_hub, url) = before_a_hub(authority.issue(&params("localhost"))).await;
     let said = doctor(&url, &["--ca", other.file()]).await;
     said.names("certificate", "tls_unknown_authority", "proxy", "does not know");
+    // An authority that was made anew has the old one's name, but another key.
+    let said = doctor(&url, &["--ca", Authority::new().file()]).await;
+    said.names("certificate", "tls_unknown_authority", "proxy", "of the same name, but with another key");
 
     let key = KeyPair::generate().unwrap();
     let own = params("localhost").self_signed(&key).unwrap();

@@ -185,6 +185,13 @@ fn refused(tried: String, target: &Target, trust: &Trust, problem: &CertificateE
             "The server may leave out the certificates between its own and the authority's: let it send the full \
              chain. An authority of your own belongs into this machine's store; doctor takes it by --ca FILE.",
         ),
+        CertificateError::BadSignature => Finding::failed(
+            "tls_unknown_authority",
+            tried,
+            "the certificate comes from an authority of the same name, but with another key, than one that this machine knows",
+        )
+        .fault(Fault::Proxy)
+        .advice("An authority was made anew. Hand out its new certificate, or issue this one by the old."),
         CertificateError::Revoked => {
             Finding::failed("tls_revoked", tried, "the certificate was revoked by its authority")
                 .fault(Fault::Proxy)

@@ -8,6 +8,7 @@ use std::time::Instant;
 use reqwest::StatusCode;
 use reqwest::header::{ACCESS_CONTROL_EXPOSE_HEADERS, HeaderMap};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, http};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -77,6 +78,9 @@ fn flaky(tried: String, trouble: &Trouble) -> Finding {
 async fn refused(target: &Target, tried: String, error: Error) -> Finding {
     let Error::Http(response) = error else {
         let (code, seen) = match error {
+            Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+                ("upgrade_cut", "the connection was cut instead of an answer".to_owned())
+            }
             Error::Protocol(why) => {
                 ("upgrade_broken", format!("the answer to the upgrade is no proper one: {why}"))
             }

@@ -79,6 +79,16 @@ fn with(head: &str, without: &[&str], lines: &[String]) -> String {
     format!("{}\r\n\r\n", all.join("\r\n"))
 }
 
+/// An answer after which the connection ends, and says so: a client would ask again on it.
+fn last(answer: &str) -> String {
+    match answer.split_once("\r\n") {
+        Some((status, rest)) if status.starts_with("HTTP/") => {
+            format!("{status}\r\nconnection: close\r\n{rest}")
+        }
+        _ => answer.to_owned(),
+    }
+}
+
 impl Proxy {
     /// One request a connection: the answer says that it closes.
     async fn serve(&self, mut client: TcpStream) -> Option<()> {
@@ -86,8 +96,10 @@ impl Proxy {
         let upgrade = request.to_ascii_lowercase().contains("\r\nupgrade: websocket");
         let path = request.split(' ').nth(1)?.to_owned();
         match &self.broken {
-            Broken::Answers(answer) => return client.write_all(answer.as_bytes()).await.ok(),
-            Broken::Upgrades(answer) if upgrade => return client.write_all(answer.as_bytes()).await.ok(),
+            Broken::Answers(answer) => return client.write_all(last(answer).as_bytes()).await.ok(),
+            Broken::Upgrades(answer) if upgrade => {
+                return client.write_all(last(answer).as_bytes()).await.ok();
+            }
             Broken::StripsUpgrades if upgrade => {
                 request = with(&request, &["upgrade", "sec-websocket"], &[]);
             }
@@ -96,7 +108,7 @@ impl Proxy {
                     && path != "/api/socket/info"
                     && !request.to_ascii_lowercase().contains(&line.to_ascii_lowercase()) =>
             {
-                return client.write_all(answer.as_bytes()).await.ok();
+                return client.write_all(last(answer).as_bytes()).await.ok();
             }
             Broken::Host(name) => request = with(&request, &["host"], &[format!("Host: {name}")]),
             Broken::Caches => {
@@ -160,7 +172,7 @@ impl Proxy {
                                 client.write_all(&bytes[..count]).await.ok()?;
                             }
                             Err(_) if *told && !any => {
-                                let late = "HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 0\r\n\r\n";
+                                let late = "HTTP/1.1 504 Gateway Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
                                 return client.write_all(late.as_bytes()).await.ok();
                             }
                             Err(_) => return None,
