@@ -49,7 +49,7 @@ pub(crate) struct Options {
     /// How long one step may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     timeout: Duration,
-    /// Take the long steps too, about two minutes: answers held for 25 s, a silent socket for over a minute.
+    /// Take the long steps too, in about two minutes: answers held for 25 s, a socket without a word for 65 s.
     #[arg(long)]
     thorough: bool,
     /// A file (PEM) with authorities to trust beside those of this machine.

@@ -10,6 +10,7 @@ use doctor_support::{Hub, doctor, doctor_in_words, ragpulse};
 use futures_util::future::join_all;
 use ragpulse_protocol::{Code, Problem};
 use tokio::io::AsyncWriteExt;
+use tokio::join;
 use tokio::net::TcpListener;
 
 /// How long one request is held at first is 2 s: a proxy with this limit cuts it.
@@ -145,19 +146,21 @@ async fn doctor_names_what_takes_a_connection_and_says_nothing() {
 #[tokio::test]
 async fn doctor_names_the_doors() {
     let hub = Hub::start().await;
-    let url = proxy::start(hub.address, Broken::Host("status.example")).await;
-    let said = doctor(&url, &[]).await;
+    let listed = Hub::with(&["--cors-origin", "https://app.example"]).await;
+    let renames = proxy::start(hub.address, Broken::Host("status.example")).await;
+    let strips = proxy::start(listed.address, Broken::Header("access-control-allow-origin", None)).await;
+    let (hub_url, listed_url) = (hub.url(), listed.url());
+    let (said, foreign, taken, stripped) = join!(
+        doctor(&renames, &[]),
+        doctor(&hub_url, &["--origin", "https://app.example"]),
+        doctor(&listed_url, &["--origin", "https://app.example/"]),
+        doctor(&strips, &["--origin", "https://app.example"]),
+    );
     said.names("host", "foreign_host", "hub", "does not go by the name 'status.example'");
     assert!(said.finding("host")["advice"].as_str().unwrap().contains("--host"));
-
-    let said = doctor(&hub.url(), &["--origin", "https://app.example"]).await;
-    said.names("origin", "foreign_origin", "hub", "https://app.example");
-    let hub = Hub::with(&["--cors-origin", "https://app.example"]).await;
-    let said = doctor(&hub.url(), &["--origin", "https://app.example/"]).await;
-    assert_eq!((said.exit, said.code("origin")), (0, "ok"), "{}", said.text);
-    let url = proxy::start(hub.address, Broken::Header("access-control-allow-origin", None)).await;
-    let said = doctor(&url, &["--origin", "https://app.example"]).await;
-    said.names("origin", "cors_headers_lost", "proxy", "browsers throw it away");
+    foreign.names("origin", "foreign_origin", "hub", "https://app.example");
+    assert_eq!((taken.exit, taken.code("origin")), (0, "ok"), "{}", taken.text);
+    stripped.names("origin", "cors_headers_lost", "proxy", "browsers throw it away");
 }
 
 #[tokio::test]
@@ -198,11 +201,10 @@ async fn doctor_names_a_proxy_that_strips_what_makes_an_upgrade() {
 #[tokio::test]
 async fn doctor_names_sockets_that_are_silent_or_cut() {
     let hub = Hub::start().await;
-    let url = proxy::start(hub.address, Broken::SilentSockets).await;
-    let said = doctor(&url, &[]).await;
-    said.names("socket", "socket_silent", "proxy", "nothing comes through");
-    let url = proxy::start(hub.address, Broken::CutsSockets(SECOND)).await;
-    let said = doctor(&url, &[]).await;
+    let silent = proxy::start(hub.address, Broken::SilentSockets).await;
+    let cut = proxy::start(hub.address, Broken::CutsSockets(SECOND)).await;
+    let (silent, said) = join!(doctor(&silent, &[]), doctor(&cut, &[]));
+    silent.names("socket", "socket_silent", "proxy", "nothing comes through");
     assert_eq!(said.code("upgrade"), "ok");
     // On a machine that is very busy the second may be over before the socket was of use.
     let check = said.failed()[0];
@@ -214,39 +216,39 @@ async fn doctor_names_sockets_that_are_silent_or_cut() {
 
 #[tokio::test]
 async fn doctor_names_a_proxy_that_buffers() {
-    let with_state = Hub::with_pipeline().await;
-    let without = Hub::start().await;
-    for hub in [&with_state, &without] {
+    let (with_state, without) = join!(Hub::with_pipeline(), Hub::start());
+    join_all([&with_state, &without].map(|hub| async move {
         let url = proxy::start(hub.address, Broken::Buffers).await;
         let said = doctor(&url, &["--timeout", "3"]).await;
         said.names("stream", "stream_buffered", "proxy", "held back");
         assert!(said.finding("stream")["advice"].as_str().unwrap().contains("proxy_buffering off"));
         assert_eq!(said.failed(), ["stream"], "{}", said.text);
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
 async fn doctor_names_a_proxy_that_cuts_what_is_held() {
     let hub = Hub::start().await;
-    let url = proxy::start(hub.address, Broken::Cuts(SECOND, false)).await;
-    let said = doctor(&url, &[]).await;
-    said.names("polling", "poll_cut", "proxy", "the connection was cut after");
-    said.names("stream", "stream_cut", "proxy", "the stream was cut after");
-    assert_eq!(said.failed(), ["polling", "stream"], "{}", said.text);
-    let url = proxy::start(hub.address, Broken::Cuts(SECOND, true)).await;
-    doctor(&url, &[]).await.names("polling", "poll_cut", "proxy", "504 Gateway Timeout");
+    let cuts = proxy::start(hub.address, Broken::Cuts(SECOND, false)).await;
+    let tells = proxy::start(hub.address, Broken::Cuts(SECOND, true)).await;
+    let (cuts, tells) = join!(doctor(&cuts, &[]), doctor(&tells, &[]));
+    cuts.names("polling", "poll_cut", "proxy", "the connection was cut after");
+    cuts.names("stream", "stream_cut", "proxy", "the stream was cut after");
+    assert_eq!(cuts.failed(), ["polling", "stream"], "{}", cuts.text);
+    tells.names("polling", "poll_cut", "proxy", "504 Gateway Timeout");
 }
 
 #[tokio::test]
 async fn doctor_names_a_proxy_that_caches() {
     let hub = Hub::start().await;
-    let url = proxy::start(hub.address, Broken::Caches).await;
-    let said = doctor(&url, &[]).await;
-    said.names("caching", "answer_cached", "proxy", "the very same time");
-    let url = proxy::start(hub.address, Broken::Header("age", Some("7".to_owned()))).await;
-    doctor(&url, &[]).await.names("caching", "answer_cached", "proxy", "7 s old");
-    let url = proxy::start(hub.address, Broken::Header("etag", None)).await;
-    doctor(&url, &[]).await.warns("caching", "etag_lost", "ETag does not arrive");
+    let caches = proxy::start(hub.address, Broken::Caches).await;
+    let ages = proxy::start(hub.address, Broken::Header("age", Some("7".to_owned()))).await;
+    let no_tags = proxy::start(hub.address, Broken::Header("etag", None)).await;
+    let (caches, ages, no_tags) = join!(doctor(&caches, &[]), doctor(&ages, &[]), doctor(&no_tags, &[]));
+    caches.names("caching", "answer_cached", "proxy", "the very same time");
+    ages.names("caching", "answer_cached", "proxy", "7 s old");
+    no_tags.warns("caching", "etag_lost", "ETag does not arrive");
 }
 
 #[tokio::test]
@@ -321,4 +323,31 @@ async fn doctor_takes_the_address_of_the_environment() {
         (report["url"].as_str(), output.status.code()),
         (Some(&*format!("http://{address}")), Some(1))
     );
+}
+
+#[test]
+fn doctor_guide_has_every_code() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = std::fs::read_to_string(root.join("../../docs/guides/doctor.md")).unwrap();
+    let mut codes = 0;
+    for file in std::fs::read_dir(root.join("src/doctor")).unwrap() {
+        let file = file.unwrap().path();
+        let source = std::fs::read_to_string(&file).unwrap();
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        for made in ["Finding::failed(", "Finding::warning("] {
+            for call in source.split(made).skip(1) {
+                let Some(code) = call.trim_start().strip_prefix('"').and_then(|call| call.split('"').next())
+                else {
+                    continue;
+                };
+                codes += 1;
+                assert!(
+                    guide.contains(&format!("`{code}`")),
+                    "{code} of {} is not in the guide",
+                    file.display()
+                );
+            }
+        }
+    }
+    assert!(codes > 50, "only {codes} were found");
 }
