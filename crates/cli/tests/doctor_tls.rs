@@ -62,6 +62,13 @@ fn params(name: &str) -> CertificateParams {
     params
 }
 
+/// A certificate that is signed by itself.
+fn by_itself(params: &CertificateParams) -> Shown {
+    let key = KeyPair::generate().unwrap();
+    let own = params.self_signed(&key).unwrap();
+    (own.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+}
+
 /// Ends TLS before a hub. Gives the address by the name that certificates are for.
 async fn tls(hub: SocketAddr, (certificate, key): Shown) -> String {
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -151,12 +158,15 @@ async fn doctor_names_a_certificate_that_nobody_vouches_for() {
     let said = doctor(&url, &["--ca", Authority::new().file()]).await;
     said.names("certificate", "tls_unknown_authority", "proxy", "of the same name, but with another key");
 
-    let key = KeyPair::generate().unwrap();
-    let own = params("localhost").self_signed(&key).unwrap();
-    let shown = (own.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap());
-    let (_hub, url) = before_a_hub(shown).await;
+    let (_hub, url) = before_a_hub(by_itself(&params("localhost"))).await;
     let said = doctor(&url, &["--ca", other.file()]).await;
     said.names("certificate", "tls_self_signed", "proxy", "signed by itself");
+    // As openssl makes them when it is not told otherwise.
+    let mut as_authority = params("localhost");
+    as_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (_hub, url) = before_a_hub(by_itself(&as_authority)).await;
+    let said = doctor(&url, &["--ca", other.file()]).await;
+    said.names("certificate", "tls_self_signed", "proxy", "CA:TRUE");
 }
 
 #[tokio::test]

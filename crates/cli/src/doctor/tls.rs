@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::{ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, OtherError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
@@ -185,6 +185,21 @@ fn refused(tried: String, target: &Target, trust: &Trust, problem: &CertificateE
             "The server may leave out the certificates between its own and the authority's: let it send the full \
              chain. An authority of your own belongs into this machine's store; doctor takes it by --ca FILE.",
         ),
+        // What `openssl req -x509` makes when it is not told otherwise: no client of rustls takes it, trusted or not.
+        CertificateError::Other(other) if is_authoritys(other) => {
+            let own = trust.is_self_signed();
+            let (code, kind) = if own {
+                ("tls_self_signed", "signed by itself and")
+            } else {
+                ("tls_bad_certificate", "not a server's, but")
+            };
+            Finding::failed(code, tried, format!("the certificate is {kind} an authority's (CA:TRUE)"))
+                .fault(Fault::Proxy)
+                .advice(
+                    "Take a certificate of an authority that clients trust. Where it is meant to be signed by itself, issue \
+                     it with basicConstraints CA:FALSE and hand it to the clients; doctor takes it by --ca FILE.",
+                )
+        }
         CertificateError::BadSignature => Finding::failed(
             "tls_unknown_authority",
             tried,
@@ -201,6 +216,11 @@ fn refused(tried: String, target: &Target, trust: &Trust, problem: &CertificateE
             .fault(Fault::Proxy)
             .advice("Issue it anew: as a server's certificate, by X.509 version 3, with its names as subjectAltName."),
     }
+}
+
+/// Whether it is the certificate of an authority, shown as a server's.
+fn is_authoritys(other: &OtherError) -> bool {
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 fn names(presented: &[String]) -> String {
