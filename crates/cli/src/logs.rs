@@ -5,8 +5,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 
-/// Warnings, and who was refused or did what needs a right of its own.
-const DEFAULT: &str = "warn,ragpulse::audit=info";
+/// Warnings, and who was refused or did what needs a right of its own. Bad certificates are told by whoever met them.
+const DEFAULT: &str = "warn,ragpulse::audit=info,rustls_platform_verifier=off";
 
 /// What is logged, and how.
 #[derive(Args, Clone)]

@@ -5,6 +5,7 @@
 
 mod bridge;
 mod demo;
+mod doctor;
 mod failure;
 mod history;
 mod hub_client;
@@ -55,6 +56,8 @@ enum Command {
     History(history::Options),
     /// Mint tokens, make keys, and say what a token may do.
     Token(token::Options),
+    /// Find out what is wrong between here and a hub, and whose fault it is. Changes nothing there.
+    Doctor(doctor::Options),
     /// Print the JSON Schema of an event or type, or the list of them.
     Schema(schema::Options),
 }
@@ -101,6 +104,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Bridge(options) => in_runtime(bridge::run(options)),
         Command::Snapshot(options) => in_runtime(snapshot::run(options)),
         Command::History(options) => in_runtime(history::run(options)),
+        Command::Doctor(options) => in_runtime(doctor::run(options)),
     }
 }
 
