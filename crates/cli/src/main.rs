@@ -9,6 +9,7 @@ mod failure;
 mod history;
 mod hub_client;
 mod line;
+mod logs;
 mod publish;
 mod schema;
 mod serve;
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("RAGPULSE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(logs::writer).init();
     let result = match cli.command {
         Command::Schema(options) => schema::run(&options),
         Command::Serve(options) => in_runtime(serve::run(options)),
