@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::execute;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
-use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
+use crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+};
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 
 use crate::logs;
 
@@ -20,22 +23,40 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, taken.
+///
+/// ratatui's own terminal asks where the cursor is whenever it clears the screen. The answer would come among the keys, and
+/// some terminals give none.
 pub(super) struct Screen {
-    pub(super) terminal: Terminal<CrosstermBackend<Stdout>>,
+    backend: CrosstermBackend<Stdout>,
+    shown: Buffer,
 }
 
 impl Screen {
     pub(super) fn take() -> io::Result<Self> {
         give_back_on_panic();
-        let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
         TAKEN.store(true, Ordering::SeqCst);
         logs::hold();
         // From here on a failure gives back what was taken.
-        let mut screen = Self { terminal };
+        let screen = Self { backend: CrosstermBackend::new(stdout()), shown: Buffer::empty(Rect::ZERO) };
         enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen, Hide)?;
-        screen.terminal.clear()?;
         Ok(screen)
+    }
+
+    /// Shows what `draw` makes of an empty buffer of the terminal's size; only cells that differ are written.
+    pub(super) fn draw(&mut self, draw: impl FnOnce(Rect, &mut Buffer)) -> io::Result<()> {
+        let (columns, rows) = size()?;
+        let area = Rect::new(0, 0, columns, rows);
+        if area != self.shown.area {
+            execute!(stdout(), Clear(ClearType::All))?;
+            self.shown = Buffer::empty(area);
+        }
+        let mut next = Buffer::empty(area);
+        draw(area, &mut next);
+        self.backend.draw(self.shown.diff(&next).into_iter())?;
+        Backend::flush(&mut self.backend)?;
+        self.shown = next;
+        Ok(())
     }
 
     /// Whether a part of the program has panicked: the terminal is no longer ours.
@@ -71,4 +92,51 @@ fn give_back_on_panic() {
             before(panic);
         }));
     });
+}
+
+#[cfg(all(test, unix))]
+#[path = "../../tests/support/pty.rs"]
+#[allow(dead_code)]
+mod pty;
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::Screen;
+    use super::pty::Terminal;
+
+    const CRASHES: &str = "RAGPULSE_TEST_CRASH";
+
+    /// Run in a terminal by the test below, where it takes the screen and crashes; otherwise it has nothing to do.
+    #[test]
+    fn a_program_that_crashes() {
+        let Ok(where_to) = std::env::var(CRASHES) else { return };
+        let screen = Screen::take().unwrap();
+        if where_to == "elsewhere" {
+            std::thread::spawn(|| panic!("crashed on purpose")).join().unwrap_err();
+            assert!(screen.is_lost());
+            return;
+        }
+        panic!("crashed on purpose");
+    }
+
+    #[test]
+    fn watch_gives_the_terminal_back_when_it_crashes() {
+        let program = std::env::current_exe().unwrap();
+        let arguments = ["--exact", "watch::screen::tests::a_program_that_crashes", "--nocapture"];
+        for (place, code) in [("here", 101), ("elsewhere", 0)] {
+            let mut terminal = Terminal::start(program.to_str().unwrap(), &arguments, &[(CRASHES, place)]);
+            assert_eq!(terminal.ended().code(), Some(code), "{}", terminal.raw());
+            let raw = terminal.raw();
+            let taken = raw.find("\u{1b}[?1049h").expect("it took the screen");
+            let given_back = raw.find("\u{1b}[?1049l").expect("it gave it back");
+            let said = raw.find("crashed on purpose").unwrap_or_else(|| panic!("it says why: {raw:?}"));
+            assert!(
+                taken < given_back && given_back < said,
+                "the message is on the screen that stays: {raw:?}"
+            );
+            assert!(terminal.is_restored());
+        }
+    }
 }

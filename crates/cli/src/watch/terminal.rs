@@ -73,7 +73,7 @@ async fn show(
             () = &mut stop => return Ok(()),
             () = sleep_until(next_draw), if changed => {
                 model.tick(started.elapsed());
-                screen.terminal.draw(|frame| draw(model, look, frame.area(), frame.buffer_mut()))?;
+                screen.draw(|area, buffer| draw(model, look, area, buffer))?;
                 changed = false;
                 next_draw = Instant::now() + DRAW_EVERY;
             }
