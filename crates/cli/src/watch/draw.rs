@@ -62,6 +62,14 @@ impl Look {
     }
 }
 
+/// Takes back what was scrolled beyond the first row, which only shows when it is drawn.
+pub(crate) fn settle(model: &mut Model, area: Rect) {
+    if let Some(timeline) = &mut model.timeline {
+        let body = Rect { height: area.height.saturating_sub(2), ..area };
+        timeline.below = timeline.below.min(timeline::most_below(timeline, body));
+    }
+}
+
 /// Draws all of it.
 pub(crate) fn draw(model: &Model, look: Look, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);

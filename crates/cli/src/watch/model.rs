@@ -157,8 +157,11 @@ impl Model {
     fn open(&mut self, key: FileKey) -> keys::Action {
         self.tickets += 1;
         let name = self.pipelines.get(&key.pipeline).and_then(|pipeline| pipeline.state.as_ref());
-        let name = name.and_then(|state| state.files.get(&key.file)).map(|file| file.name.clone());
-        let name = name.unwrap_or_else(|| key.file.clone());
+        let name = name
+            .and_then(|state| state.files.get(&key.file))
+            .map(|file| file.path.as_ref().unwrap_or(&file.name));
+        // Names may repeat, so where it is says more.
+        let name = name.unwrap_or(&key.file).clone();
         self.timeline = Some(Timeline::new(self.tickets, key.clone(), name));
         keys::Action::Ask { ticket: self.tickets, key }
     }

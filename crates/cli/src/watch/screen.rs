@@ -96,7 +96,7 @@ fn give_back_on_panic() {
 
 #[cfg(all(test, unix))]
 #[path = "../../tests/support/pty.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::unwrap_used)]
 mod pty;
 
 #[cfg(all(test, unix))]

@@ -13,7 +13,7 @@ use ragpulse_protocol::http::HistoryPage;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::draw::{Look, draw};
+use super::draw::{Look, draw, settle};
 use super::model::keys::Action;
 use super::model::timeline::{KEPT, Past};
 use super::model::{FileKey, Model};
@@ -73,7 +73,10 @@ async fn show(
             () = &mut stop => return Ok(()),
             () = sleep_until(next_draw), if changed => {
                 model.tick(started.elapsed());
-                screen.draw(|area, buffer| draw(model, look, area, buffer))?;
+                screen.draw(|area, buffer| {
+                    settle(model, area);
+                    draw(model, look, area, buffer);
+                })?;
                 changed = false;
                 next_draw = Instant::now() + DRAW_EVERY;
             }

@@ -79,13 +79,13 @@ fn processed(file: &FileStatus, pipeline: &Pipeline, now: i64, look: Look, area:
         file.name.clone()
     };
     let mut cells = vec![Cell::left(mark, 1, style), Cell::rest(&attempt, Style::new())];
-    cells.push(Cell::left(stage, if area.width >= 60 { 10 } else { 7 }, style));
+    cells.push(Cell::left(stage, if area.width >= 56 { 10 } else { 7 }, style));
     cells.push(Cell::left(&drawn, width, style));
     cells.push(Cell::right(&percent, 5, Style::new()));
     if area.width >= 88 {
         cells.push(Cell::left(&units, 20, look.quiet()));
     }
-    if area.width >= 60 {
+    if area.width >= 56 {
         cells.push(Cell::right(&left, 7, Style::new()));
     }
     columns(buffer, area, &cells);

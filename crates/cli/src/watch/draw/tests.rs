@@ -2,6 +2,8 @@
 //! what is drawn now, there and into docs/guides/watch.md.
 #![allow(clippy::unwrap_used)]
 
+mod svg;
+
 use std::path::PathBuf;
 
 use crossterm::event::KeyCode;
@@ -14,7 +16,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
 use super::text::width;
-use super::{Look, draw, list};
+use super::{Look, draw, list, settle};
 use crate::watch::model::keys::{Action, KEYS};
 use crate::watch::model::scene::{Scene, connection};
 use crate::watch::model::timeline::Past;
@@ -136,6 +138,35 @@ fn a_timeline_that_cannot_be_had() {
 }
 
 #[test]
+fn a_timeline_tells_a_cause_in_full_and_scrolls() {
+    let mut scene = Scene::connected();
+    scene.online("p");
+    scene.processing("p", "a", "extraction");
+    scene.press(KeyCode::Enter);
+    scene.model.history(1, Ok(Past::default()));
+    for n in 0..30 {
+        scene.progress("p", "a", if n % 2 == 0 { "chunking" } else { "embedding" }, 0.5);
+    }
+    let cause = "the model at https://embeddings.example answered 429 and asked to come back in 30 seconds";
+    scene.failed("p", "a", "RateLimited", cause);
+    for size in [(80, 24), (40, 10)] {
+        let shown = text(&drawn(&scene, COLOURED, size));
+        let words: String = shown.split_whitespace().collect();
+        assert!(words.contains("429andaskedtocomebackin30seconds"), "{shown}");
+    }
+    scene.press(KeyCode::Home);
+    settle(&mut scene.model, Rect::new(0, 0, 80, 12));
+    let shown = text(&drawn(&scene, COLOURED, (80, 12)));
+    assert_eq!(shown.lines().filter(|line| line.contains("file:progress")).count(), 9, "{shown}");
+    assert!(shown.lines().nth(2).unwrap().contains("chunking"), "the first row\n{shown}");
+    scene.press(KeyCode::Down);
+    let next = text(&drawn(&scene, COLOURED, (80, 12)));
+    assert_ne!(shown, next);
+    scene.press(KeyCode::End);
+    assert!(text(&drawn(&scene, COLOURED, (80, 12))).contains("RateLimited"));
+}
+
+#[test]
 fn filters_and_failures_only() {
     let mut scene = Scene::busy();
     scene.press(KeyCode::Char('/'));
@@ -228,8 +259,6 @@ fn the_guide_shows_what_is_drawn() {
     let mut now = kept.clone();
     let keys: String = KEYS.iter().map(|(keys, does)| format!("| {keys} | {does} |\n")).collect();
     now = between(&now, "keys", &format!("| key | does |\n|---|---|\n{keys}"));
-    let mut failed = Scene::busy();
-    failed.press(KeyCode::Tab);
     for (name, scene, size) in [
         ("busy", &Scene::busy(), (100, 24)),
         ("timeline", &with_timeline(), (80, 12)),
@@ -244,6 +273,11 @@ fn the_guide_shows_what_is_drawn() {
         kept == now || updating(),
         "docs/guides/watch.md is out of date; RAGPULSE_UPDATE_GOLDEN=1 writes it anew"
     );
+}
+
+#[test]
+fn the_picture_of_the_guide_is_what_is_drawn() {
+    compare("../../docs/images/watch.svg", &svg::of(&drawn(&Scene::busy(), COLOURED, (100, 24))));
 }
 
 /// Puts a text between two markers of the guide.

@@ -182,7 +182,7 @@ fn a_timeline_has_an_end_and_says_so() {
     let timeline = scene.model.timeline.as_ref().unwrap();
     assert_eq!(timeline.rows.len(), KEPT);
     assert!(timeline.cut);
-    assert!(timeline.above_end > 1, "who reads is not pulled along");
+    assert!(timeline.below > 1, "who reads is not pulled along");
 }
 
 #[test]

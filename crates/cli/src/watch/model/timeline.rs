@@ -30,12 +30,12 @@ pub(crate) struct Timeline {
     pub(crate) cut: bool,
     pub(crate) rows: Vec<Event>,
     /// How many rows are below the screen; 0 follows what comes.
-    pub(crate) above_end: usize,
+    pub(crate) below: usize,
 }
 
 impl Timeline {
     pub(crate) fn new(ticket: u64, key: FileKey, name: String) -> Self {
-        Self { ticket, key, name, failure: None, waiting: true, cut: false, rows: Vec::new(), above_end: 0 }
+        Self { ticket, key, name, failure: None, waiting: true, cut: false, rows: Vec::new(), below: 0 }
     }
 
     pub(crate) fn answer(&mut self, answer: Result<Past, String>) {
@@ -71,7 +71,7 @@ impl Timeline {
             {
                 self.rows.pop();
             }
-            _ if self.above_end > 0 => self.above_end += 1,
+            _ if self.below > 0 => self.below += 1,
             _ => {}
         }
         self.rows.push(event);
@@ -79,12 +79,12 @@ impl Timeline {
             self.rows.remove(0);
             self.cut = true;
         }
-        self.above_end = self.above_end.min(self.rows.len().saturating_sub(1));
+        self.below = self.below.min(self.rows.len().saturating_sub(1));
     }
 
     pub(crate) fn scroll(&mut self, by: isize) {
         let most = self.rows.len().saturating_sub(1);
-        self.above_end = self.above_end.saturating_add_signed(-by).min(most);
+        self.below = self.below.saturating_add_signed(-by).min(most);
     }
 }
 
