@@ -156,6 +156,23 @@ fn watch_without_colours_sets_none() {
 }
 
 #[test]
+fn watch_says_when_it_polls_and_keeps_log_lines_off_the_screen() {
+    let hub = Hub::start();
+    hub.publish_a_file_half_done();
+    let arguments = ["watch", &hub.url, "--transport", "polling"];
+    let mut terminal = Terminal::start(RAGPULSE, &arguments, &[("RAGPULSE_LOG", "trace")]);
+    terminal.until_row(&["◐ polling: polling was chosen"]);
+    terminal.until_row(&["report.pdf", "50 %"]);
+    terminal.keys("q");
+    assert_eq!(terminal.ended().code(), Some(0));
+    let raw = terminal.raw();
+    let (_, raw) = raw.split_once("\u{1b}[?1049h").expect("it took the screen");
+    let (view, after) = raw.split_once("\u{1b}[?1049l").expect("it gave it back");
+    assert!(!view.contains("TRACE") && !view.contains("DEBUG"), "{view:?}");
+    assert!(after.contains("TRACE") || after.contains("DEBUG"), "they are shown afterwards: {after:?}");
+}
+
+#[test]
 fn watch_prints_lines_where_they_are_asked_for() {
     let hub = Hub::start();
     hub.publish_a_file_half_done();
