@@ -69,6 +69,8 @@ class Engine:
         self._begin(is_worker=False)
         self._online_said = joins
         process.register(self)
+        # Where it is made in another thread, with the first call from the main one.
+        self._is_watched = process.watch_sigterm(settings.on_sigterm)
 
     def _begin(self, *, is_worker: bool) -> None:
         """As new, in this process."""
@@ -141,6 +143,8 @@ class Engine:
             self._take(event, data, event_id, time)
         except Exception as error:
             self._reject_here(event, data, error)
+        if not self._is_watched:
+            self._is_watched = process.watch_sigterm(self.settings.on_sigterm)
         if not self._later.empty():
             self._do_later()
         if self._after_call is not None and threading.current_thread() is threading.main_thread():
