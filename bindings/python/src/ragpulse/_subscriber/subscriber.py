@@ -118,12 +118,13 @@ class Subscriber(_Base):
 
     ```python
     for update in Subscriber("my-docs"):
-        print(update.event, update.status["counts"])
+        print(update.event, update.status and update.status["counts"])
     ```
 
     First comes the whole state (`pipeline:status`), then every event, once and in order, with the state after it.
     While the hub is away it waits; then it goes on where it was, or, where that is not kept any more, with the whole
-    state and the reason. A pipeline that the hub does not know yet is waited for.
+    state and the reason. A pipeline that the hub does not know yet is waited for. A process that is forked off goes on
+    by itself, from where this one was.
 
     - `pipeline_id`: default: `RAG_PIPELINE_ID`. `url`, `token`: as for a `Reporter`.
     - `resume`: the `status` of the last update that was seen, in an earlier run perhaps: what came since comes first.
@@ -221,7 +222,7 @@ class AsyncSubscriber(_Base):
     ```python
     async with AsyncSubscriber("my-docs") as updates:
         async for update in updates:
-            print(update.event, update.status["counts"])
+            print(update.event, update.status and update.status["counts"])
     ```
     """
 
