@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -292,6 +293,19 @@ def test_who_gives_no_time_is_told_what_there_is(live: Hub) -> None:
         assert update
         assert update.event == "pipeline:status"
         assert subscriber.next(timeout=0) is None
+
+
+def test_a_hub_that_is_stuck_holds_up_nobody_for_longer_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ragpulse._subscriber.subscriber._GRACE", 0.1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as stuck,
+        Subscriber("p", url=f"http://127.0.0.1:{stuck.getsockname()[1]}") as subscriber,
+    ):
+        thread = threading.Thread(target=subscriber.next, args=(0.1,))
+        thread.start()
+        # Without a timeout of its own it would be held for 25 seconds.
+        until(lambda: not thread.is_alive(), "it to give up", seconds=20)
+        assert "Timeout" in subscriber.cause
 
 
 FORKED = """

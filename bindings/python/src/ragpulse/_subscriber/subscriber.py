@@ -101,8 +101,10 @@ class _Base:
     async def _ask(self, ask: Ask) -> Answer:
         try:
             url = self._endpoint.events(self.pipeline_id)
+            # Not longer than it was asked to hold its answer: one that is stuck is not to hold up who waits a second.
+            timeout = self._endpoint.options(int(ask.query["wait"]) + _GRACE)["timeout"]
             with quietly():
-                async with self._client.stream("GET", url, params=ask.query) as response:
+                async with self._client.stream("GET", url, params=ask.query, timeout=timeout) as response:
                     content = bytearray()
                     async for chunk in response.aiter_bytes():
                         content += chunk
@@ -161,7 +163,10 @@ class Subscriber(_Base):
         self._begin()
 
     def next(self, timeout: float | None = None) -> Update | None:
-        """The next update; None when none came in so many seconds (a hub counts whole ones), or it was closed."""
+        """The next update; None when none came in so many seconds, or it was closed.
+
+        A hub counts whole seconds, and one that does not answer is given ten more.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with contextlib.suppress(IndexError):
