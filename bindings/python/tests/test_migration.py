@@ -308,7 +308,9 @@ def test_every_command_of_the_page_is_one(own: Hub) -> None:
             assert httpx.get(address, trust_env=False).status_code == 200, line
         else:
             # The pipeline is started by the tests above.
-            assert line == "pip install ragpulse" or (words[0].startswith("RAGPULSE_URL=") and "python" in words), line
+            assert line == "pip install ./bindings/python" or (
+                words[0].startswith("RAGPULSE_URL=") and "python" in words
+            ), line
 
 
 def test_a_wrong_option_is_not_taken_for_one() -> None:

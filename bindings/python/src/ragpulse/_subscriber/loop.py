@@ -1,10 +1,12 @@
 """An event loop in a thread of its own, so that what waits in it can be let go from any thread.
 
-What may come in: coroutines. What it never does: keep the program from ending.
+What may come in: coroutines. What it never does: keep the program from ending, or work in a process that was forked
+off, which has the loop but not its thread.
 """
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
@@ -19,13 +21,18 @@ class Loop:
     """The loop. Its thread begins when it is first used."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
 
     def run(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T] | None":
-        """Runs this in the loop; None where that has ended."""
+        """Runs this in the loop; None where that has ended, or is another process's."""
+        if self._pid != os.getpid():
+            # Before the lock, which somebody may have held when this process was forked.
+            work.close()
+            return None
         with self._lock:
             if self._stopped:
                 work.close()
@@ -40,6 +47,8 @@ class Loop:
 
     def stop(self) -> None:
         """Ends it, and what runs in it."""
+        if self._pid != os.getpid():
+            return
         with self._lock:
             self._stopped = True
             loop, thread = self._loop, self._thread

@@ -7,6 +7,7 @@ than one answer of the hub; go on where the hub refuses.
 import asyncio
 import concurrent.futures
 import contextlib
+import os
 import time
 import weakref
 from collections import deque
@@ -19,6 +20,7 @@ import httpx
 
 from ragpulse._backoff import Backoff
 from ragpulse._endpoint import Answer, Endpoint, HubError, from_environment, name, quietly, read, too_long, unreachable
+from ragpulse._reporter import process
 from ragpulse._subscriber.loop import Loop
 from ragpulse._subscriber.machine import WAIT_SECONDS, Ask, Poller, Refused, Update
 from ragpulse.session import Cursor
@@ -79,26 +81,30 @@ class _Base:
     def _options(self) -> dict[str, Any]:
         return self._endpoint.options(WAIT_SECONDS + _GRACE)
 
-    async def _next(self, deadline: float | None) -> Update | None:
+    async def _fill(self, deadline: float | None) -> bool:
+        """Waits for news, which it takes nothing of: who waits may be gone by then. Whether there is some."""
         while not self._closed:
             if self._news:
-                return self._news.popleft()
-            now = time.monotonic()
-            if deadline is not None and now >= deadline:
-                return None
+                return True
             step = self._next_step(deadline)
             if isinstance(step, Ask):
                 answer = await self._ask(step)
                 self._news.extend(self._poller.answered(answer, time.monotonic()))
             else:
-                await anyio.sleep(max(0.0, min(step, step if deadline is None else deadline) - now))
-        return None
+                until = step if deadline is None else min(step, deadline)
+                await anyio.sleep(max(0.0, until - time.monotonic()))
+            # Asked first: who gives no time is told what there is.
+            if not self._news and deadline is not None and time.monotonic() >= deadline:
+                return False
+        return False
 
     async def _ask(self, ask: Ask) -> Answer:
         try:
             url = self._endpoint.events(self.pipeline_id)
+            # Not longer than it was asked to hold its answer: one that is stuck is not to hold up who waits a second.
+            timeout = self._endpoint.options(int(ask.query["wait"]) + _GRACE)["timeout"]
             with quietly():
-                async with self._client.stream("GET", url, params=ask.query) as response:
+                async with self._client.stream("GET", url, params=ask.query, timeout=timeout) as response:
                     content = bytearray()
                     async for chunk in response.aiter_bytes():
                         content += chunk
@@ -114,12 +120,13 @@ class Subscriber(_Base):
 
     ```python
     for update in Subscriber("my-docs"):
-        print(update.event, update.status["counts"])
+        print(update.event, update.status and update.status["counts"])
     ```
 
     First comes the whole state (`pipeline:status`), then every event, once and in order, with the state after it.
     While the hub is away it waits; then it goes on where it was, or, where that is not kept any more, with the whole
-    state and the reason. A pipeline that the hub does not know yet is waited for.
+    state and the reason. A pipeline that the hub does not know yet is waited for. A process that is forked off goes on
+    by itself, from where this one was.
 
     - `pipeline_id`: default: `RAG_PIPELINE_ID`. `url`, `token`: as for a `Reporter`.
     - `resume`: the `status` of the last update that was seen, in an earlier run perhaps: what came since comes first.
@@ -136,31 +143,56 @@ class Subscriber(_Base):
         resume: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(pipeline_id, url=url, token=token, resume=resume)
+        self._begin()
+
+    def _begin(self) -> None:
+        """As new, in this process."""
+        self._pid = os.getpid()
         self._loop = Loop()
-        self._waiting: concurrent.futures.Future[Update | None] | None = None
+        self._waiting: concurrent.futures.Future[bool] | None = None
         # Where a program forgets to close it, what it holds goes with it.
         self._stop = weakref.finalize(self, _stop, self._loop, self._client)
 
+    def _after_fork(self) -> None:
+        """In a process that was forked off, the loop has no thread, and the connection is the parent's."""
+        if self._pid == os.getpid():
+            return
+        self._stop.detach()
+        process.abandon((self._loop, self._client, self._waiting))
+        self._client = httpx.AsyncClient(**self._options())
+        self._begin()
+
     def next(self, timeout: float | None = None) -> Update | None:
-        """The next update; None when none came in so many seconds (a hub counts whole ones), or it was closed."""
-        with contextlib.suppress(IndexError):
-            return None if self._closed else self._news.popleft()
+        """The next update; None when none came in so many seconds, or it was closed.
+
+        A hub counts whole seconds, and one that does not answer is given ten more.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
-        waiting = self._loop.run(self._next(deadline))
+        while True:
+            with contextlib.suppress(IndexError):
+                return None if self._closed else self._news.popleft()
+            if not self._wait(deadline):
+                return None
+
+    def _wait(self, deadline: float | None) -> bool:
+        """Waits for news. Whether there is some, which another thread may take first."""
+        self._after_fork()
+        waiting = self._loop.run(self._fill(deadline))
         self._waiting = waiting
         if waiting is None:
-            return None
+            return False
         try:
             # It may have been closed while that began.
-            return None if self._closed and waiting.cancel() else waiting.result()
+            return not (self._closed and waiting.cancel()) and waiting.result()
         except (asyncio.CancelledError, concurrent.futures.CancelledError):
-            return None
+            return False
         finally:
             # Also where a signal's handler has raised: nobody waits for it any more.
             waiting.cancel()
 
     def close(self) -> None:
         """Ends it, at once, also for a thread that waits for news. May be called from any thread, and again."""
+        self._after_fork()
         self._closed = True
         if self._waiting is not None:
             self._waiting.cancel()
@@ -195,13 +227,13 @@ class AsyncSubscriber(_Base):
     ```python
     async with AsyncSubscriber("my-docs") as updates:
         async for update in updates:
-            print(update.event, update.status["counts"])
+            print(update.event, update.status and update.status["counts"])
     ```
     """
 
     async def next(self) -> Update | None:
         """The next update; None when it was closed. What has been given is not given again if this is cancelled."""
-        return await self._next(None)
+        return self._news.popleft() if await self._fill(None) else None
 
     async def close(self) -> None:
         """Ends it."""
