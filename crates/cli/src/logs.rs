@@ -2,6 +2,8 @@
 
 mod held;
 
+use std::io::IsTerminal;
+
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -38,7 +40,8 @@ pub(crate) fn start(options: &LogOptions) -> Result<(), Failure> {
             options.filter
         ))
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(held::writer);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(held::writer).with_ansi(has_colours());
     match options.format {
         Format::Pretty => builder.init(),
         Format::Json => builder.json().flatten_event(true).init(),
@@ -49,5 +52,14 @@ pub(crate) fn start(options: &LogOptions) -> Result<(), Failure> {
 /// Logs warnings, or what `RAGPULSE_LOG` says, for people: in commands that have no options of the log.
 pub(crate) fn start_plain() {
     let filter = EnvFilter::try_from_env("RAGPULSE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(held::writer).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(held::writer)
+        .with_ansi(has_colours())
+        .init();
+}
+
+/// Whether somebody looks at the log who sees colours: in a file or a journal they are rubbish.
+fn has_colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

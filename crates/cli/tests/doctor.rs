@@ -9,6 +9,7 @@ use doctor_support::proxy::{self, Broken};
 use doctor_support::{Hub, doctor, doctor_in_words, ragpulse};
 use futures_util::future::join_all;
 use ragpulse_protocol::{Code, Problem};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::join;
 use tokio::net::TcpListener;
@@ -260,6 +261,46 @@ async fn doctor_names_a_clock_that_is_off() {
     said.warns("clock", "clock_skew_proxy", "ahead of this machine's clock");
     assert_eq!(said.failed(), Vec::<&str>::new(), "{}", said.text);
     assert!(said.finding("clock")["details"]["date_ahead_ms"].as_i64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn doctor_sees_what_a_token_of_a_hub_with_keys_may_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys.toml");
+    let mut entries = String::new();
+    let mut tokens = Vec::new();
+    for of in [
+        ["--name=viewer", "--role=viewer", "--pipelines=docs*"],
+        ["--name=elsewhere", "--role=viewer", "--pipelines=mail*"],
+        ["--name=reporter", "--role=reporter", "--pipelines=*"],
+    ] {
+        let made = ragpulse(&[&["token", "new"], of.as_slice()].concat()).output().await.unwrap();
+        let (token, told) =
+            (String::from_utf8(made.stdout).unwrap(), String::from_utf8(made.stderr).unwrap());
+        entries.push_str(&told[told.find("[[key]]").unwrap()..]);
+        tokens.push(token.trim().to_owned());
+    }
+    std::fs::write(&keys, entries).unwrap();
+    let hub = Hub::with(&["--keys", keys.to_str().unwrap()]).await;
+    hub.publish("docs", Some(&tokens[2])).await;
+
+    let said = doctor(&hub.url(), &[]).await;
+    said.names("auth", "token_missing", "here", "asks for a token");
+    let said = doctor(&hub.url(), &["--token", "rp_wrong"]).await;
+    said.names("auth", "token_refused", "token", "does not take the token");
+    for (token, pipelines, history) in [(&tokens[0], 1, json!(true)), (&tokens[1], 0, Value::Null)] {
+        let said = doctor(&hub.url(), &["--token", token]).await;
+        assert_eq!((said.exit, said.failed()), (0, vec![]), "{}", said.text);
+        let details = &said.finding("auth")["details"];
+        assert_eq!(details["token_needed"], true);
+        assert_eq!(
+            (&details["pipelines"], &details["history"]),
+            (&json!(pipelines), &history),
+            "{}",
+            said.text
+        );
+        assert!(!said.text.contains(token.as_str()), "a token is never told");
+    }
 }
 
 #[tokio::test]

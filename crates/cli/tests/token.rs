@@ -105,6 +105,7 @@ async fn a_key_is_made_served_explained_and_taken_back_by_sighup() {
     assert_eq!(hub.ask("POST", "/api/pipelines/docs-a/events", token).await, 200);
     assert_eq!(hub.ask("POST", "/api/pipelines/mail-a/events", token).await, 403);
     let line = hub.says("mail-a").await;
+    assert!(!line.contains('\x1b'), "colours are for terminals: {line:?}");
     for part in ["ragpulse::audit", "report", "\"ci\"", "denied", "forbidden", "127.0.0.1"] {
         assert!(line.contains(part), "{part} is not in {line}");
     }

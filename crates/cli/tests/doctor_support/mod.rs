@@ -17,7 +17,14 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub fn ragpulse(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ragpulse"));
     command.args(arguments).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["RAGPULSE_URL", "RAGPULSE_TOKEN", "RAGPULSE_LISTEN", "RAGPULSE_STORE", "RAGPULSE_HOST"] {
+    for name in [
+        "RAGPULSE_URL",
+        "RAGPULSE_TOKEN",
+        "RAGPULSE_LISTEN",
+        "RAGPULSE_STORE",
+        "RAGPULSE_HOST",
+        "RAGPULSE_KEYS",
+    ] {
         command.env_remove(name);
     }
     command
@@ -47,12 +54,20 @@ impl Hub {
     /// A hub with a pipeline that has a state.
     pub async fn with_pipeline() -> Self {
         let hub = Self::start().await;
+        hub.publish("docs", None).await;
+        hub
+    }
+
+    /// Reports that a pipeline is online.
+    pub async fn publish(&self, pipeline: &str, token: Option<&str>) {
         let event = r#"{"event":"pipeline:online","data":{"pipeline_type":"local_files"}}"#;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let url = format!("{}/api/pipelines/docs/events", hub.url());
-        let request = http.post(url).header("content-type", "application/json").body(event);
+        let url = format!("{}/api/pipelines/{pipeline}/events", self.url());
+        let mut request = http.post(url).header("content-type", "application/json").body(event);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
         assert!(request.send().await.unwrap().status().is_success());
-        hub
     }
 
     pub fn url(&self) -> String {
