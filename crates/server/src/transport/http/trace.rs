@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
 use crate::hub::Hub;
 use crate::metrics::table::Status;
@@ -38,7 +38,9 @@ pub(super) async fn around(State(hub): State<Hub>, mut request: Request, next: N
         // An extension member, as RFC 9457 has them: who reports a problem can name what to look for in the logs.
         if let Ok(serde_json::Value::Object(mut members)) = serde_json::to_value(&problem) {
             members.insert("request_id".to_owned(), id.to_string().into());
+            // The body is another now, and not packed, where that one was.
             answer.headers_mut().remove(CONTENT_LENGTH);
+            answer.headers_mut().remove(CONTENT_ENCODING);
             *answer.body_mut() = Body::from(serde_json::Value::Object(members).to_string());
         }
     }
