@@ -36,6 +36,16 @@ export function Root(): ReactElement {
       store.close();
     };
   }, [store, activity]);
+  useEffect(() => {
+    // Somebody signed out, or brought another token, in another tab that has the same one.
+    const follow = ({ key, newValue, storageArea }: StorageEvent): void => {
+      if (storageArea !== localStorage || !session.follow(key, newValue)) return;
+      if (session.token() === null) setRound((last) => last + 1);
+      else store.refreshToken();
+    };
+    addEventListener("storage", follow);
+    return () => removeEventListener("storage", follow);
+  }, [store]);
   return (
     <PipelineStatusProvider store={store}>
       <ActivityContext value={activity}>

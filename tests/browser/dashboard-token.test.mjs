@@ -151,6 +151,9 @@ test("remembered on this device, other tabs have it too, until somebody signs ou
     await other.getByRole("grid", { name: "Files" }).waitFor();
     await other.getByRole("button", { name: "Sign out" }).click();
     await other.getByRole("form", { name: "Token for this hub" }).waitFor();
+    // In all of them.
+    await view.token.waitFor();
+    assert.equal(await view.grid.count(), 0);
     await other.close();
     await witness.assertSecret([screen], null);
     await page.reload();
@@ -260,7 +263,7 @@ for (const transport of ["websocket", "polling"]) {
       const third = await hub.mint("--role", "viewer", "--pipelines", "docs", "--ttl", "8s", "--name", "ada");
       await enter(view, third);
       await view.connected(transport);
-      await view.shows(view.token.getByRole("alert"), /^This token is refused: it has expired\. Bring another\.$/, 40);
+      await view.shows(view.token.getByRole("alert"), /^This token .*has expired\. Bring /, 40);
       await hub.publish("docs", file("file:queued", `${transport}-late`));
       await enter(view, second);
       await view.token.waitFor({ state: "detached" });
@@ -278,7 +281,6 @@ test("a wider token shows more, a narrower one less; one that may see nothing is
   await hub.open("mail", "mailbox");
   const { view } = await opened();
   const { page } = view;
-  const names = async () => (await view.pipelines.getByRole("listitem").allTextContents()).map((text) => /^\w+/.exec(text)?.[0]);
   const mint = (pipelines) => hub.mint("--role", "viewer", ...pipelines, "--ttl", "50s", "--name", "ada");
   const change = async (token) => {
     await page.getByRole("button", { name: "Enter a new token" }).click();
@@ -290,7 +292,8 @@ test("a wider token shows more, a narrower one less; one that may see nothing is
     await view.agrees(hub, "docs");
     assert.equal(await view.pipelines.count(), 0, "there is but one");
     await change(await mint(["--pipelines", "docs", "--pipelines", "mail"]));
-    await until(async () => (await names()).sort().join() === "docs,mail", "both pipelines");
+    await view.pipelines.getByRole("button", { name: /^mail/ }).waitFor();
+    assert.equal(await view.pipelines.getByRole("listitem").count(), 2);
     await change(await mint(["--pipelines", "docs"]));
     await view.pipelines.waitFor({ state: "detached" });
     await view.agrees(hub, "docs");

@@ -1,6 +1,6 @@
 // The token of this page, and where it is kept: in this tab, or on this device if that is asked for.
 //
-// What may come in: a browser that forbids storage. What it never does: fail then; keep a token in two places, or one that
+// What may come in: a browser that forbids storage; other tabs that change what this device keeps. What it never does: fail then; keep a token in two places, or one that
 // the hub has not taken; put one into an address, a log or a text.
 import { endOf, isBlind } from "./token.js";
 
@@ -39,11 +39,16 @@ export class TokenSession {
   readonly #stores: Stores;
   readonly #listeners = new Set<() => void>();
   #token: string | null;
+  #isOnDevice = false;
   #standing: Standing;
 
   constructor(stores: Stores) {
     this.#stores = stores;
-    this.#token = attempt(() => stores.tab().getItem(KEY)) ?? attempt(() => stores.device().getItem(KEY));
+    this.#token = attempt(() => stores.tab().getItem(KEY));
+    if (this.#token === null) {
+      this.#token = attempt(() => stores.device().getItem(KEY));
+      this.#isOnDevice = this.#token !== null;
+    }
     this.#standing = standingOf(this.#token);
   }
 
@@ -65,11 +70,23 @@ export class TokenSession {
     const [to, from] = onDevice ? [device, tab] : [tab, device];
     attempt(() => to().setItem(KEY, token));
     attempt(() => from().removeItem(KEY));
+    this.#isOnDevice = onDevice;
     this.#become(token);
+  }
+
+  /**
+   * What this device keeps was changed by another tab (an event `storage`; a key of null stands for everything). Gives
+   * whether that concerns this tab: then it has the new token, or none any more.
+   */
+  follow(key: string | null, value: string | null): boolean {
+    if (!this.#isOnDevice || (key !== null && key !== KEY) || value === this.#token) return false;
+    this.#become(value);
+    return true;
   }
 
   /** Forgets it, everywhere. */
   forget(): void {
+    this.#isOnDevice = false;
     for (const storage of [this.#stores.tab, this.#stores.device]) attempt(() => storage().removeItem(KEY));
     this.#become(null);
   }

@@ -3,6 +3,8 @@
 // What may come in: any text that somebody pastes. What it never does: decide what a token may do, which is the hub's
 // business; put a token, or a part of one, into a text that is shown.
 
+import { clockSpan } from "./format.js";
+
 /** The longest token that a hub reads. */
 const LONGEST = 8_192;
 
@@ -44,4 +46,18 @@ export function isBlind(token: string): boolean {
   const names = Array.isArray(pipelines) ? pipelines.length : 0;
   const mayView = Array.isArray(acts) ? acts.includes("view") : typeof role === "string";
   return names === 0 || !mayView;
+}
+
+/** How long before its end it is told, in milliseconds. */
+const AHEAD_MS = 60_000;
+
+/** What to say of a token that ends then: aloud, and to be seen; null where there is nothing to say yet. */
+export function wordsOf(endsAt: number | null, now: number, isRefused: boolean): { readonly said: string; readonly seen: string } | null {
+  const left = endsAt === null || now === 0 ? Infinity : endsAt - now;
+  if (isRefused || left <= 0) {
+    const words = isRefused ? "The token does not hold any more. What you see stands still." : "The token has ended.";
+    return { said: words, seen: words };
+  }
+  if (left > AHEAD_MS) return null;
+  return { said: "The token ends within a minute.", seen: `The token ends in ${clockSpan(Math.ceil(left / 1_000))}.` };
 }
