@@ -64,6 +64,16 @@ export function Empty({ shown, isSettled, isGone, refusal, onToken }: EmptyProps
       </section>
     );
   }
+  if (isBlind && transport !== null && isSettled) {
+    return (
+      <section className="empty" id="empty">
+        {mark}
+        <h1 id="empty-title">Your token may not see any pipeline</h1>
+        <p>The hub takes it, but it names no pipeline, or does not allow to look. Ask whoever runs the hub for one that does; what a token may do is said by <code>ragpulse token explain</code>.</p>
+        <button type="button" className="button primary" onClick={onToken}><Icon name="key" />Enter another token</button>
+      </section>
+    );
+  }
   if (isGone && shown !== null) {
     return (
       <section className="empty" id="empty">
@@ -84,16 +94,6 @@ export function Empty({ shown, isSettled, isGone, refusal, onToken }: EmptyProps
         {mark}
         <h1 id="empty-title">{shown === null ? "Connecting to the hub" : `Waiting for “${text(shown)}”`}</h1>
         <p>{shown === null ? "Pipelines will show up here." : "Its state is on its way."}</p>
-      </section>
-    );
-  }
-  if (isBlind) {
-    return (
-      <section className="empty" id="empty">
-        {mark}
-        <h1 id="empty-title">Your token may not see any pipeline</h1>
-        <p>The hub takes it, but it names no pipeline, or does not allow to look. Ask whoever runs the hub for one that does; what a token may do is said by <code>ragpulse token explain</code>.</p>
-        <button type="button" className="button primary" onClick={onToken}><Icon name="key" />Enter another token</button>
       </section>
     );
   }

@@ -82,9 +82,9 @@ export function TokenForm({ refusal, onTaken }: TokenFormProps): ReactElement {
       <details className="token-how">
         <summary>How to get one</summary>
         <p>Ask whoever runs this hub. Who has its key file makes one that ends by itself, for a person:</p>
-        <Command text={"ragpulse token mint --keys keys.toml --role viewer --pipelines '*' --ttl 12h --name YOU"} />
+        <Command text={"ragpulse token mint --keys keys.toml \\\n  --role viewer --pipelines '*' \\\n  --ttl 12h --name YOU"} />
         <p>Or one that holds until it is revoked, such as for a screen on a wall; its entry goes into the key file:</p>
-        <Command text={"ragpulse token new --role viewer --pipelines '*' --name screen"} />
+        <Command text={"ragpulse token new --name screen \\\n  --role viewer --pipelines '*'"} />
       </details>
     </form>
   );
