@@ -5,7 +5,7 @@
 import type { PipelineStatus } from "@ragpulse/client";
 import { useConnection, usePipelineIds, usePipelines, usePipelineStore } from "@ragpulse/react";
 import { type ReactElement, useEffect, useMemo, useState } from "react";
-import { show, useKeys } from "./hooks.js";
+import { show, useKeys, useStanding } from "./hooks.js";
 import { FILTERS } from "./lib/address.js";
 import { keep, recall } from "./lib/memory.js";
 import { orderPipelines, progressOf } from "./lib/pipelines.js";
@@ -18,6 +18,7 @@ import { Help } from "./parts/help.js";
 import { Icons } from "./parts/icons.js";
 import { Sidebar } from "./parts/sidebar.js";
 import { Token } from "./parts/token.js";
+import { TokenNotice } from "./parts/token-notice.js";
 import { TopBar } from "./parts/top-bar.js";
 import { useShown } from "./shown.js";
 
@@ -41,19 +42,30 @@ function useSingleKeys(): [boolean, (on: boolean) => void] {
   }];
 }
 
+/** What the hub has against the token: `undefined` where it has nothing, null where there is none, else why. */
+function useRefusal(): string | null | undefined {
+  const { state, cause } = useConnection();
+  const { has } = useStanding();
+  if (state !== "closed" || cause?.kind !== "rejected" || cause.code !== "unauthorized") return undefined;
+  return has ? cause.message : null;
+}
+
 /** The whole page. */
-export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (token: string | null) => void }): ReactElement {
+export function App({ onSignOut }: { onSignOut: () => void }): ReactElement {
   const connection = useConnection();
   const store = usePipelineStore();
   const states = useStates();
   const { shown, isSettled, isGone } = useShown(states, connection.transport !== null);
   const state = shown === null ? null : (states.get(shown) ?? null);
   const [dialog, setDialog] = useState<"help" | "token" | null>(null);
-  // Asked for once by itself, when there is nothing to be seen without one.
+  // Asked for once by itself, each time that the hub does not take the one there is.
   const [isPutOff, setPutOff] = useState(false);
   const [singleKeys, setSingleKeys] = useSingleKeys();
   const theme = useTheme();
-  const needsToken = isRefused || (connection.cause?.kind === "rejected" && connection.cause.code === "unauthorized");
+  const refusal = useRefusal();
+  const isRefused = refusal !== undefined;
+  // Where nothing is shown the form stands there; else it comes above what is shown.
+  const isAsked = state === null ? dialog === "token" && !isRefused : dialog === "token" || (isRefused && dialog === null && !isPutOff);
   // One pipeline needs no list, unless another one is shown.
   const isListed = states.size > (isGone ? 0 : 1);
   const order = useMemo(() => orderPipelines(states), [states]);
@@ -63,6 +75,10 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
     const failed = state?.counts.failed ? ` · ${count(state.counts.failed)} failed` : "";
     document.title = shown && state ? `${total ? `${percent(part)}${failed} · ` : ""}${shown} · RagPulse` : "RagPulse";
   }, [shown, state]);
+
+  useEffect(() => {
+    if (!isRefused) setPutOff(false);
+  }, [isRefused]);
 
   useKeys((event, isTyping) => {
     if (isTyping || !singleKeys) return;
@@ -86,25 +102,22 @@ export function App({ isRefused, onToken }: { isRefused: boolean; onToken: (toke
         event.preventDefault();
         (document.getElementById("files") ?? document.getElementById("main"))?.focus();
       }}>{state ? "Skip to the files" : "Skip to the content"}</a>
-      <TopBar theme={theme} onHelp={() => setDialog("help")} onToken={() => setDialog("token")} needsToken={needsToken} />
+      <TopBar theme={theme} onHelp={() => setDialog("help")} onSignOut={onSignOut} />
+      {(state !== null || !isRefused) && <TokenNotice isRefused={isRefused} onToken={() => setDialog("token")} />}
       <Announcer shown={shown} state={state} />
       <div className={isListed ? "frame" : "frame single"}>
         {isListed && <Sidebar order={order} states={states} shown={shown} />}
         <main className="main" id="main" tabIndex={-1}>
           {state ? <Detail key={state.pipeline_id} state={state} /> : (
-            <Empty shown={shown} isSettled={isSettled} isGone={isGone} needsToken={needsToken} onToken={() => setDialog("token")} />
+            <Empty shown={shown} isSettled={isSettled} isGone={isGone} refusal={refusal} onToken={() => setDialog("token")} />
           )}
         </main>
       </div>
       {dialog === "help" && <Help singleKeys={singleKeys} onSingleKeys={setSingleKeys} onClose={() => setDialog(null)} />}
-      {(dialog === "token" || (needsToken && dialog === null && !state && !isPutOff)) && (
-        <Token isRefused={needsToken} onToken={(token) => {
+      {isAsked && (
+        <Token refusal={refusal ?? null} onClose={() => {
           setDialog(null);
-          setPutOff(false);
-          onToken(token);
-        }} onClose={() => {
-          setDialog(null);
-          setPutOff(true);
+          setPutOff(isRefused);
         }} />
       )}
     </>

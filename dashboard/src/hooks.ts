@@ -1,9 +1,10 @@
-// What the parts of the page share: the meters, the hub's time, the address, media queries, keys.
+// What the parts of the page share: the meters, the token, the hub's time, the address, media queries, keys.
 import { useNow as useHubNow } from "@ragpulse/react/components";
 import { createContext, use, useEffect, useRef, useSyncExternalStore } from "react";
 import type { Activity } from "./lib/activity.js";
 import type { View } from "./lib/address.js";
 import { AddressBar, type How } from "./lib/address-bar.js";
+import type { Standing, TokenSession } from "./lib/session.js";
 
 /** The meters of all pipelines. */
 export const ActivityContext = createContext<Activity | null>(null);
@@ -13,6 +14,22 @@ export function useActivity(): Activity {
   const activity = use(ActivityContext);
   if (!activity) throw new Error("there is no ActivityContext above this component");
   return activity;
+}
+
+/** The token of this page. */
+export const SessionContext = createContext<TokenSession | null>(null);
+
+/** The token of this page. */
+export function useSession(): TokenSession {
+  const session = use(SessionContext);
+  if (!session) throw new Error("there is no SessionContext above this component");
+  return session;
+}
+
+/** What may be known of the token of this page. */
+export function useStanding(): Standing {
+  const { subscribe, standing } = useSession();
+  return useSyncExternalStore(subscribe, standing);
 }
 
 /** The hub's time in milliseconds, by the second: who uses it is drawn each second. */

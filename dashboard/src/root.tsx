@@ -1,38 +1,31 @@
-// The connection: to the hub that serves this page, with the token of this tab, made anew when another token is given.
+// The connection: to the hub that serves this page, with the token of this page. Another token is shown to the hub by the
+// same store, so that what is shown stays; signing out makes a store anew, so that nothing does.
 //
 // What may come in: a hub that wants a token, at the beginning or later. What it never does: put a token into an address.
-import { createPipelineStatusStore, type Fetch, type UnconnectedStore } from "@ragpulse/client";
+import { createPipelineStatusStore, type UnconnectedStore } from "@ragpulse/client";
 import { PipelineStatusProvider } from "@ragpulse/react";
 import { LabelsProvider } from "@ragpulse/react/components";
 import { type ReactElement, useEffect, useMemo, useState } from "react";
 import { io } from "socket.io-client";
 import { App } from "./app.js";
-import { ActivityContext } from "./hooks.js";
+import { ActivityContext, SessionContext } from "./hooks.js";
 import { Activity } from "./lib/activity.js";
-import { keepToken, recallToken } from "./lib/memory.js";
+import { hubUrl } from "./lib/check.js";
+import { TokenSession } from "./lib/session.js";
 
 /** Numbers and times as the reader writes them; the words are English. */
 const LABELS = { locale: navigator.language || "en" };
 
-/** A store of all pipelines of this hub; `onRefused` is called when it answers that a token is needed. */
-function makeStore(onRefused: () => void): UnconnectedStore {
-  const fetch: Fetch = async (url, init) => {
-    const response = await globalThis.fetch(url, init);
-    if (response.status === 401) onRefused();
-    return response;
-  };
-  // The folder of the page, which may lie below a prefix. Bundled here, so the socket's library need not be loaded later.
-  const url = new URL(".", location.href.replace(/[?#].*$/, ""));
-  const token = recallToken();
-  return createPipelineStatusStore({ url, pipelines: "all", io, fetch, ...(token !== null && { token }) });
-}
+const session = new TokenSession({ tab: () => sessionStorage, device: () => localStorage });
+
+/** A store of all pipelines of this hub. Bundled here, so the socket's library need not be loaded later. */
+const makeStore = (): UnconnectedStore => createPipelineStatusStore({ url: hubUrl(), pipelines: "all", io, token: session.token });
 
 /** Everything. */
 export function Root(): ReactElement {
   const [round, setRound] = useState(0);
-  const [isRefused, setRefused] = useState(false);
   const { store, activity } = useMemo(() => {
-    const made = makeStore(() => setRefused(true));
+    const made = makeStore();
     return { store: made, activity: new Activity(made), round };
   }, [round]);
   useEffect(() => {
@@ -43,17 +36,27 @@ export function Root(): ReactElement {
       store.close();
     };
   }, [store, activity]);
-  const onToken = (token: string | null): void => {
-    keepToken(token);
-    setRefused(false);
-    setRound((last) => last + 1);
-  };
+  useEffect(() => {
+    // Somebody signed out, or brought another token, in another tab that has the same one.
+    const follow = ({ key, newValue, storageArea }: StorageEvent): void => {
+      if (storageArea !== localStorage || !session.follow(key, newValue)) return;
+      if (session.token() === null) setRound((last) => last + 1);
+      else store.refreshToken();
+    };
+    addEventListener("storage", follow);
+    return () => removeEventListener("storage", follow);
+  }, [store]);
   return (
     <PipelineStatusProvider store={store}>
       <ActivityContext value={activity}>
-        <LabelsProvider labels={LABELS}>
-          <App isRefused={isRefused} onToken={onToken} />
-        </LabelsProvider>
+        <SessionContext value={session}>
+          <LabelsProvider labels={LABELS}>
+            <App key={round} onSignOut={() => {
+              session.forget();
+              setRound((last) => last + 1);
+            }} />
+          </LabelsProvider>
+        </SessionContext>
       </ActivityContext>
     </PipelineStatusProvider>
   );

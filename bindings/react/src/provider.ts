@@ -40,9 +40,9 @@ export const Context = createContext<Held | null>(null);
  * A store of one's own is neither connected nor closed. One that the provider makes is connected while it is mounted, and
  * made anew when `url`, `pipelines`, `transport`, `polling`, `clientId` or `reports` say something else than before; what
  * is known of the new `pipelines` at the same hub stays, and any other that a hook follows is fetched anew. A changed
- * `token` is used from then on. Where the hub has refused the one before, another text connects again; another function
- * does not, as it may mean nothing: give the provider another `key` then. `initial`, `io` and `fetch` count when a store
- * is made.
+ * `token` is used from then on, and another text is shown to the hub at once, which also opens anew what the hub has
+ * refused. Another function may mean nothing: call `refreshToken()` of `usePipelineStore()`, or `retry()` of
+ * `useConnection()`, when there is a fresh token for it to give. `initial`, `io` and `fetch` count when a store is made.
  */
 export type PipelineStatusProviderProps = { readonly children?: ReactNode } & (
   | { readonly store: PipelineStatusStore }
@@ -86,11 +86,7 @@ export function PipelineStatusProvider({ children, ...props }: PipelineStatusPro
   });
   useEffect(() => {
     // A new text means that the old one ends; a new function may mean nothing.
-    if (typeof given === "string") {
-      // A store that the hub has refused may be closed for good.
-      if (held.store.connection.cause?.kind === "rejected") keep(make(held));
-      else held.store.refreshToken();
-    }
+    if (typeof given === "string") held.store.refreshToken();
   }, [given]);
   useEffect(() => {
     if (!held.connect) return;

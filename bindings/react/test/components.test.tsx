@@ -143,7 +143,8 @@ describe("ConnectionIndicator", () => {
     ["waiting", { kind: "hub_closing", retryAfterMs: 5_000 }, "The hub is being restarted and asked for 5 s.", true],
     ["waiting", { kind: "hub_closing", retryAfterMs: 0 }, "The hub is being restarted.", true],
     ["waiting", { kind: "rejected", code: "overloaded", message: "too many" }, "The hub refused: too many.", true],
-    ["closed", { kind: "rejected", code: "unauthorized", message: "no token" }, "Sign in again", false],
+    ["closed", { kind: "rejected", code: "unauthorized", message: "no token" }, "let this page in: no token. Sign in again", true],
+    ["closed", { kind: "rejected", code: "unauthorized", message: "It has expired." }, "let this page in: It has expired. Sign in again", true],
     ["closed", { kind: "closed" }, "This page has closed the connection.", false],
   ])("%s because of %o: %s", async (state, cause, words, canRetry) => {
     const { store, retry } = standing(state, cause);

@@ -159,6 +159,50 @@ describe("the provider", () => {
     expect(hub.opened).toBe(opened + 1);
   });
 
+  test("tries again with a token function where the hub has refused, when it is asked to, in the same store", async () => {
+    hub.wanted = "good";
+    let token: string | null = null;
+    const own = async (): Promise<string | null> => token;
+    const { result } = renderHook(() => ({ store: usePipelineStore(), connection: useConnection(), status: usePipelineStatus("docs") }), { wrapper: around({ token: own }) });
+    const refused = { state: "closed", cause: { kind: "rejected", code: "unauthorized" } };
+    await waitFor(() => expect(result.current.connection).toMatchObject(refused));
+    const { store } = result.current;
+    const { opened } = hub;
+    token = "bad";
+    act(() => store.refreshToken());
+    await waitFor(() => expect(hub.opened).toBe(opened + 1));
+    await waitFor(() => expect(result.current.connection).toMatchObject(refused));
+    token = "good";
+    act(() => result.current.connection.retry());
+    await waitFor(() => expect(result.current.connection).toMatchObject({ state: "websocket", cause: null }));
+    await waitFor(() => expect(result.current.status?.files.length).toBe(2));
+    expect(result.current.store).toBe(store);
+  });
+
+  test("keeps what it shows while a token has ended, and goes on from there with the next one", async () => {
+    hub.wanted = "one";
+    let token = "one";
+    const seen: (number | null)[] = [];
+    const { result, rerender } = renderHook(() => {
+      const status = usePipelineStatus("docs");
+      seen.push(status?.files.length ?? null);
+      return { store: usePipelineStore(), connection: useConnection(), status };
+    }, { wrapper: ({ children }) => <PipelineStatusProvider {...hub.options} token={token}>{children}</PipelineStatusProvider> });
+    await waitFor(() => expect(result.current.status?.files.length).toBe(2));
+    await waitFor(() => expect(result.current.connection.state).toBe("websocket"));
+    const { store } = result.current;
+    seen.length = 0;
+    hub.wanted = "two";
+    act(() => [...hub.sockets][0]!.receive("subscription:ended", { pipeline_id: "docs", code: "unauthorized" }));
+    await waitFor(() => expect(result.current.connection).toMatchObject({ state: "closed", cause: { code: "unauthorized" } }), { timeout: 5_000 });
+    hub.file("docs", "c", "completed");
+    token = "two";
+    rerender();
+    await waitFor(() => expect(result.current.status?.files.length).toBe(3));
+    expect(result.current.store).toBe(store);
+    expect(seen).not.toContain(null);
+  });
+
   test("passes on somebody's own store without connecting or closing it", async () => {
     const store = createPipelineStatusStore(hub.options);
     const { result, unmount } = renderHook(() => usePipelineStore(), {

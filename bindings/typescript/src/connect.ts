@@ -127,7 +127,7 @@ export function createPipelineStatusStore(options: ConnectOptions): UnconnectedS
     subscribe: (listener) => snapshots.subscribe(listener),
     onUpdate: (listener) => snapshots.watch(listener),
     follow: (pipelines) => follows.hold(checked(pipelines)),
-    retry: () => driver.give({ type: "hurry" }),
+    retry: () => driver.retry(),
     refreshToken: () => driver.refreshToken(),
     request: (path, signal) => driver.request(path, signal),
     connect: () => {

@@ -8,7 +8,6 @@ import type { Fetch, Http, Question } from "./http.js";
 import { HubError } from "./hub-error.js";
 import { said } from "./said.js";
 import type { Machine } from "./machine.js";
-import { isCode } from "./machine/codes.js";
 import { OPEN_WITHIN_MS } from "./machine/core.js";
 import type { Command, Input, Update } from "./machine/io.js";
 import type { Connection, OpenSocket } from "./socketio.js";
@@ -51,10 +50,10 @@ export class Driver {
     this.#parts = parts;
   }
 
-  /** Begins. */
+  /** Begins, also anew after the hub has refused. */
   start(): void {
-    this.#unwatch = watchPage((input) => this.give(input));
     this.give({ type: "start" });
+    if (this.#parts.machine.phase !== "closed") this.#unwatch = watchPage((input) => this.give(input));
   }
 
   /** Ends everything: when it returns there is no socket, no request and no timer. */
@@ -73,9 +72,16 @@ export class Driver {
     if (isOpen) this.#connection?.report(report);
   }
 
-  /** Shows the hub a fresh token on the open socket. Without one there is nothing to do: each request asks for a token. */
+  /** Tries now: what waits, or, after the hub has refused, everything. */
+  retry(): void {
+    if (this.#parts.machine.phase === "closed") this.start();
+    else this.give({ type: "hurry" });
+  }
+
+  /** Shows the hub a fresh token on the open socket. Without one it is shown with the next try, which is due now. */
   refreshToken(): void {
-    void this.#connection?.refreshToken();
+    if (this.#connection) void this.#connection.refreshToken();
+    else this.retry();
   }
 
   /** What the hub serves at a path. */
@@ -123,7 +129,7 @@ export class Driver {
       const { Connection } = await import("./socketio.js");
       if (this.#conn !== conn) return;
       const tell = (input: Input): void => this.give(input);
-      this.#connection = new Connection({ conn, endpoint, io, withinMs: OPEN_WITHIN_MS, isCode, tell, heard: onHeard });
+      this.#connection = new Connection({ conn, endpoint, io, withinMs: OPEN_WITHIN_MS, tell, heard: onHeard });
     } catch (error) {
       this.give({ type: "socket_lost", conn, message: said(error) });
     }
@@ -140,7 +146,7 @@ export class Driver {
   async #http(): Promise<Http> {
     const { endpoint, fetch } = this.#parts;
     const { Http } = await import("./http.js");
-    return new Http({ endpoint, fetch, isCode, HubError });
+    return new Http({ endpoint, fetch, HubError });
   }
 
   /** Asks, and tells what it led to. */

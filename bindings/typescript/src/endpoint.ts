@@ -3,8 +3,8 @@
 // What may come in: any text for an address. What it never does: put a token into an address, or repeat an address that
 // may hold a password.
 
-/** A token, or what gives one when it is needed: before each socket and each request. */
-export type TokenSource = string | (() => string | Promise<string>);
+/** A token, or what gives one when it is needed: before each socket and each request; null while there is none. */
+export type TokenSource = string | (() => string | null | Promise<string | null>);
 
 /** A hub: its address and the token for it. */
 export class Endpoint {

@@ -7,6 +7,7 @@ import { decode, isObject } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
 import type { ClientStatus, Code } from "./generated/index.js";
 import type { HubError } from "./hub-error.js";
+import { isCode } from "./machine/codes.js";
 import type { CommandOf, Input, InputOf, Listed, TransportChoice } from "./machine/io.js";
 import type { Message } from "./messages.js";
 
@@ -42,7 +43,6 @@ export interface HttpParts {
   readonly endpoint: Endpoint;
   /** Stands for the global `fetch`. */
   readonly fetch?: Fetch | undefined;
-  readonly isCode: (text: unknown) => text is Code;
   readonly HubError: typeof HubError;
 }
 
@@ -64,7 +64,7 @@ export class Http {
   /** What a hub says of why it does not do something; of something that is no hub, the status. */
   #problemOf({ failed, body }: Answer): { code: Code | null; message: string } {
     const code = isObject(body) ? body["code"] : null;
-    if (isObject(body) && this.#parts.isCode(code)) return { code, message: String(body["detail"] ?? code) };
+    if (isObject(body) && isCode(code)) return { code, message: String(body["detail"] ?? code) };
     return { code: null, message: failed === null ? "the answer is not a hub's" : `HTTP ${failed}` };
   }
 
@@ -96,10 +96,19 @@ export class Http {
       signal.throwIfAborted();
       const aborted = new Promise<never>((_, stop) => signal.addEventListener("abort", () => stop(signal.reason as Error)));
       // Whoever gives tokens may never do so.
-      const token = await Promise.race([endpoint.token(), aborted]);
-      const headers: Record<string, string> = { accept: "application/json", ...more };
-      if (token !== null) headers["authorization"] = `Bearer ${token}`;
-      const response = await fetch(endpoint.at(path), { headers, signal, cache: "no-store" });
+      const current = (): Promise<string | null> => Promise.race([endpoint.token(), aborted]);
+      const ask = (token: string | null): Promise<Response> => {
+        const headers: Record<string, string> = { accept: "application/json", ...more };
+        if (token !== null) headers["authorization"] = `Bearer ${token}`;
+        return fetch(endpoint.at(path), { headers, signal, cache: "no-store" });
+      };
+      const token = await current();
+      let response = await ask(token);
+      if (response.status === 401) {
+        // The token may have ended while the answer was held, and there may be a fresh one.
+        const fresh = await current();
+        if (fresh !== token) response = await ask(fresh);
+      }
       const text = await response.text();
       const seconds = Number(response.headers.get("retry-after") ?? NaN);
       return {

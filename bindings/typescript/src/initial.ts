@@ -6,7 +6,6 @@ import { Endpoint, type TokenSource } from "./endpoint.js";
 import type { PipelineId, PipelineStatus, PipelineType } from "./generated/index.js";
 import { type Fetch, Http, listedIn } from "./http.js";
 import { HubError } from "./hub-error.js";
-import { isCode } from "./machine/codes.js";
 
 const NO_ANSWER = "the answer is not a hub's";
 
@@ -32,7 +31,7 @@ export interface InitialStateOptions {
  */
 export async function fetchInitialState(options: InitialStateOptions): Promise<PipelineStatus[]> {
   const { url, pipelines = "all", signal } = options;
-  const http = new Http({ endpoint: new Endpoint(url, options.token), fetch: options.fetch, isCode, HubError });
+  const http = new Http({ endpoint: new Endpoint(url, options.token), fetch: options.fetch, HubError });
   let ids: readonly PipelineId[];
   if (typeof pipelines === "object" && !("type" in pipelines)) {
     ids = pipelines;

@@ -16,7 +16,7 @@
 //
 // | input | idle | waiting | asking | connecting | joining | live | polling | inquiring | probing | proving |
 // |---|---|---|---|---|---|---|---|---|---|---|
-// | start | begin | – | – | – | – | – | – | – | – | – |
+// | start | begin; in `closed` begin anew, if it was the hub that closed it | – | – | – | – | – | – | – | – | – |
 // | advised | – | – | go on by it | – | – | – | – | go on by it | – | – |
 // | not_advised | – | – | go on | – | – | – | – | go on | – | – |
 // | socket_opened | – | – | – | joining | – | – | – | – | proving | – |
@@ -26,6 +26,7 @@
 // | subscribed, bad | – | – | – | – | final: end what was refused, one by one; else as lost | same | – | – | – | same |
 // | pong | – | – | – | – | – | proven | – | – | – | live if subscribed |
 // | message | – | – | – | – | fold | fold | – | – | – | fold |
+// | renewed | – | – | – | – | ask for what had ended, and for the scope | same | – | – | – | same |
 // | bad_message | – | – | – | – | ask for a snapshot, or as lost | same | – | – | – | same |
 // | poll_answered | – | – | – | – | – | – | fold, poll on | same | same | same |
 // | poll_failed | – | – | – | – | – | – | rest, or close | same | same | same |
@@ -35,16 +36,18 @@
 // | unfollow | forget | same | same | same | forget, unsubscribe | same | forget, stop its poll | same | same | both |
 // | hidden | ping and poll less often, from now on, in every phase |||||||||||
 // | visible | – | due now | – | – | silence counts anew, ping | same | polls due now | same | same | as live, and as polling |
-// | hurry | as `online`, in every phase |||||||||||
+// | hurry | as `online`, in every phase, and ask for what had ended |||||||||||
 // | offline | – | – | – | – | ping | ping | – | – | – | ping |
 // | online | – | due now | – | – | ping | ping | all due now | polls due now | same | ping, polls due now |
 // | tick | – | ask or open when due | go on when due | silent when due | ping, or silent | same | poll; ask or probe when due | same; go on when due | same; fail when due | same as joining |
 // | stop | close | close | close | close | close | close | close | close | close | close |
 //
 // This table is written once more, phase by phase, in test/machine-table.test.ts, which does not compile when a cell is
-// missing. In `closed` everything is ignored. What is about another socket than the current one, or a poll or question
-// that is not waited for, is ignored in every phase. `hub:closing` is a message that puts the socket off until the time
-// it names, and nothing hurries that; `subscription:ended` is one that ends, or asks again for, one pipeline.
+// missing. In `closed` everything is ignored, but for `start` and `stop` where it was the hub that said no. What is about
+// another socket than the current one, or a poll or question that is not waited for, is ignored in every phase.
+// `hub:closing` is a message that puts the socket off until the time it names, and nothing hurries that;
+// `subscription:ended` is one that ends, or asks again for, one pipeline. With `unauthorized` it is about the token, and
+// the socket is as lost: the next one shows the token as it is then.
 //
 // What it never does: have two sockets, two polls of one pipeline, or two open questions on one socket; poll when told to
 // use sockets only, or open a socket when told to poll only; read a clock.
@@ -87,7 +90,8 @@ export class Machine {
   /** Takes what happened and tells what to do. */
   handle(now: number, input: Input): Command[] {
     const core = this.#core;
-    if (core.isClosed) return [];
+    // What the hub has refused may be tried anew, or ended for good.
+    if (core.isClosed && (core.cause?.kind !== "rejected" || (input.type !== "start" && input.type !== "stop"))) return [];
     // The table has a rule for each input's own type, which TypeScript does not follow through a look-up.
     (RULES[input.type] as Rule<Input>)(core, now, input);
     proceed(core, now);
@@ -122,7 +126,10 @@ const RULES: { readonly [T in Input["type"]]: Rule<InputOf<T>> } = {
     core.link()?.caughtUp(now);
     hurry(core, now, core.polls.healthy !== true);
   },
-  hurry: (core, now) => hurry(core, now, true),
+  hurry(core, now) {
+    again(core, now);
+    hurry(core, now, true);
+  },
   offline(core, now) {
     core.offline = true;
     core.link()?.doubt(now);
@@ -148,19 +155,35 @@ const RULES: { readonly [T in Input["type"]]: Rule<InputOf<T>> } = {
   subscribed: onTold,
   pong: onTold,
   message: onTold,
+  renewed(core, now, told) {
+    onTold(core, now, told);
+    again(core, now);
+  },
   bad_message: onTold,
   poll_answered: onPolled,
   poll_failed: onPollFailed,
 };
 
 function start(core: Core, now: number): void {
+  core.isClosed = false;
   if (core.phase !== "idle") return;
+  core.cause = null;
+  // Told anew, as nobody listened while it was closed.
+  core.hidden = core.offline = false;
+  again(core, now);
   if (core.guide.choice === "polling") {
     core.cause = { kind: "chosen" };
     core.poll(now, Infinity);
   } else {
     core.pause(now);
   }
+}
+
+/** There may be another right: asks for what the hub had ended, too. */
+function again(core: Core, now: number): void {
+  const { isFixed } = core;
+  follow(core, now, { type: "follow", pipelines: [...core.pipelines.ended] });
+  core.isFixed = isFixed;
 }
 
 /** There may be a network again, or somebody who looks: what waits is due now, but for what the hub asked for. */

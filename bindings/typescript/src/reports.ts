@@ -4,12 +4,16 @@
 // What may come in: what the store tells. What it never does: tell anything about files or people; cost anything while
 // nothing happens but a timer every half minute.
 import type { Activity, ClientStatus } from "./generated/index.js";
+import type { ConnectionStatus } from "./machine/io.js";
 import type { PipelineStatusStore } from "./store.js";
 
 /** How often it is told. */
 const EVERY_MS = 30_000;
 
 type Report = Omit<ClientStatus, "client_id">;
+
+/** Whether it was closed for good; after a refusal it may be tried anew. */
+const isOver = ({ cause }: ConnectionStatus): boolean => cause?.kind === "closed";
 
 /** Whether somebody is looking. A program without a page is active. */
 function activity(): Activity {
@@ -24,7 +28,7 @@ const painted = (callback: () => void): void => {
   requestAnimationFrame(() => setTimeout(callback));
 };
 
-/** Tells the hub until the store is closed. */
+/** Tells the hub until the store is closed; nothing while the hub refuses. */
 export function report(store: PipelineStatusStore, send: (report: Report) => void): void {
   let since: number | null = null;
   /** Of the events since the last report, the times of one by chance, so that no kind of moment is preferred. */
@@ -69,7 +73,7 @@ export function report(store: PipelineStatusStore, send: (report: Report) => voi
     }
     if (update.kind !== "connection") return;
     live = update.status.state === "websocket" ? Date.now() : Infinity;
-    if (update.status.state === "closed") stop();
+    if (isOver(update.status)) stop();
   });
   let told = store.connection;
   const stopFrames = store.subscribe(() => {
@@ -103,6 +107,6 @@ export function report(store: PipelineStatusStore, send: (report: Report) => voi
     clearInterval(timer);
     page?.removeEventListener("visibilitychange", looked);
   }
-  if (told.state === "closed") stop();
+  if (isOver(told)) stop();
   else connected();
 }

@@ -5,7 +5,8 @@
 // loaded before it, which would make bundlers cut that in two.
 import { decode } from "./decode.js";
 import type { Endpoint } from "./endpoint.js";
-import type { ClientStatus, Code, PipelineId, SubscribeReply, SubscribeRequest } from "./generated/index.js";
+import type { ClientStatus, PipelineId, SubscribeReply, SubscribeRequest } from "./generated/index.js";
+import { isCode, isRetryable } from "./machine/codes.js";
 import type { Input } from "./machine/io.js";
 import { socketRules } from "./machine/talk.js";
 
@@ -41,7 +42,6 @@ export interface SocketParts {
   readonly io: OpenSocket | undefined;
   /** How long opening it may take. */
   readonly withinMs: number;
-  readonly isCode: (text: unknown) => text is Code;
   readonly tell: (input: Input) => void;
   /** Something came: after which round trip, and what the hub's clock said, where that is known. */
   readonly heard: (latencyMs: number | null, hubTime: number | null) => void;
@@ -75,8 +75,10 @@ export class Connection {
 
   #refused(message: string): void {
     // A hub says `code: what happened`.
-    const code = message.split(":", 1)[0];
-    this.#tell({ type: "socket_refused", conn: this.#parts.conn, code: this.#parts.isCode(code) ? code : null, message });
+    const [, name, words] = /^(\w+): (.+)$/s.exec(message) ?? [];
+    const isHub = isCode(name) && words !== undefined;
+    const said = isHub ? { code: name, message: words, retryable: isRetryable(name) } : { code: null, message, retryable: true };
+    this.#tell({ type: "socket_refused", conn: this.#parts.conn, ...said });
   }
 
   async #open(): Promise<void> {
@@ -153,6 +155,7 @@ export class Connection {
       if (token === null) return;
       this.#socket?.emit("auth:refresh", { token }, (reply: unknown) => {
         if (typeof reply === "object" && reply !== null && "error" in reply) this.#lost("the hub does not take the token");
+        else this.#tell({ type: "renewed", conn: this.#parts.conn });
       });
     } catch (error) {
       this.#lost(`there is no token: ${said(error)}`);

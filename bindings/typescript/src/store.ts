@@ -44,9 +44,15 @@ export interface PipelineStatusStore {
    * somebody wants it, and a few seconds longer.
    */
   readonly follow: (pipelines: readonly PipelineId[]) => () => void;
-  /** Tries whatever waits for a later time now, such as when a person asks for it. */
+  /**
+   * Tries whatever waits for a later time now, such as when a person asks for it. What the hub has refused is asked for
+   * again, with the token as it is then: a store that was closed by a refusal opens anew and goes on where it stood.
+   */
   readonly retry: () => void;
-  /** Shows the hub a fresh token by the open socket, before the old one ends. */
+  /**
+   * There is a fresh token: it is shown to the hub by the open socket, so that what goes on is not disturbed when the old
+   * one ends, and what it allows beyond the old one is followed too. Where there is no socket, the same as `retry`.
+   */
   readonly refreshToken: () => void;
   /**
    * What the hub serves at a path such as `/api/rag-status`, as JSON, asked for with the token. Rejects with a

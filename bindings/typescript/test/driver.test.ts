@@ -152,7 +152,7 @@ describe("a socket", () => {
     Object.assign(socket, { active: false });
     socket.fire("connect_error", new Error("unauthorized: no such token"));
     await settle(300);
-    expect(store.connection).toEqual({ state: "closed", cause: { kind: "rejected", code: "unauthorized", message: "unauthorized: no such token" } });
+    expect(store.connection).toEqual({ state: "closed", cause: { kind: "rejected", code: "unauthorized", message: "no such token" } });
     const other = connect().store;
     await settle();
     FakeSocket.last.fire("connect_error", new Error("websocket error"));

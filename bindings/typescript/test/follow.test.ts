@@ -291,7 +291,7 @@ describe("asked for later", () => {
     waiting: (bench) => [phases["connecting"]!(bench), bench.give({ type: "socket_lost", conn: 1, message: "" })],
     joining: (bench) => bench.open(),
     live: (bench) => bench.live(),
-    polling: (bench) => [phases["connecting"]!(bench), bench.give({ type: "socket_refused", conn: 1, code: null, message: "" })],
+    polling: (bench) => [phases["connecting"]!(bench), bench.give({ type: "socket_refused", conn: 1, code: null, message: "", retryable: true })],
   };
   test.each(Object.keys(phases))("in %s: followed and let go leaves what was there, and comes to a state in the end", (phase) => {
     const bench = new Bench({ pipelines: ["p"] });

@@ -7,7 +7,6 @@ import { fetchInitialState, HubError, listFiles, listHistory } from "../src/inde
 import { Endpoint } from "../src/endpoint.js";
 import type { ClientStatus } from "../src/generated/index.js";
 import { Http } from "../src/http.js";
-import { isCode } from "../src/machine/codes.js";
 import { AT, event, status } from "./setup.js";
 
 let server: Server;
@@ -34,7 +33,7 @@ afterAll(() => {
 beforeEach(() => void (asked = []));
 
 const http = (more: { address?: string; token?: string } = {}): Http =>
-  new Http({ endpoint: new Endpoint(more.address ?? url, more.token), isCode, HubError });
+  new Http({ endpoint: new Endpoint(more.address ?? url, more.token), HubError });
 const poll = (cursor: { epoch: string; seq: number } | null = null, waitSeconds = 0, report: ClientStatus | null = null, under = new AbortController()) =>
   http({ token: "secret" }).ask({ type: "poll", poll: 1, pipeline: "p", cursor, waitSeconds }, under, report);
 
@@ -53,7 +52,7 @@ describe("a poll", () => {
 
   test("is given up when it is no longer wanted, also while a token is waited for", async () => {
     const under = new AbortController();
-    const never = new Http({ endpoint: new Endpoint(url, () => new Promise<string>(() => {})), isCode, HubError });
+    const never = new Http({ endpoint: new Endpoint(url, () => new Promise<string>(() => {})), HubError });
     const waiting = never.ask({ type: "poll", poll: 1, pipeline: "p", cursor: null, waitSeconds: 0 }, under, null);
     under.abort(new Error("enough"));
     await expect(waiting).rejects.toThrow("enough");

@@ -93,8 +93,8 @@ class World {
         if (!bad) this.#later({ type: "socket_opened", conn: command.conn, rules: socketRules });
         else this.#later(pick<Input>(this.random, [
           { type: "socket_lost", conn: command.conn, message: "lost" },
-          { type: "socket_refused", conn: command.conn, code: null, message: "refused" },
-          { type: "socket_refused", conn: command.conn, code: "closing", message: "closing" },
+          { type: "socket_refused", conn: command.conn, code: null, message: "refused", retryable: true },
+          { type: "socket_refused", conn: command.conn, code: "closing", message: "closing", retryable: true },
         ]));
         return;
       case "close_socket":

@@ -17,7 +17,8 @@ const KINDS = [
   "lost",
   "subscribedGood", "subscribedBadForNow", "subscribedBadForGood",
   "pong",
-  "messageOfAPipeline", "messageClosing", "messageEndedForGood",
+  "messageOfAPipeline", "messageClosing", "messageEndedForGood", "messageTokenEnded",
+  "renewed",
   "badOfAPipeline", "badOfNobody",
   "pollAnswered", "pollFailed", "pollFailedForGood",
   "caughtUp", "hidden", "visible", "offline", "online", "hurry",
@@ -50,7 +51,8 @@ const KINDS_OF: { readonly [T in Input["type"]]: readonly [Kind, ...Kind[]] } = 
   socket_lost: ["lost"],
   subscribed: ["subscribedGood", "subscribedBadForNow", "subscribedBadForGood"],
   pong: ["pong"],
-  message: ["messageOfAPipeline", "messageClosing", "messageEndedForGood"],
+  message: ["messageOfAPipeline", "messageClosing", "messageEndedForGood", "messageTokenEnded"],
+  renewed: ["renewed"],
   bad_message: ["badOfAPipeline", "badOfNobody"],
   poll_answered: ["pollAnswered"],
   poll_failed: ["pollFailed", "pollFailedForGood"],
@@ -59,23 +61,23 @@ const KINDS_OF: { readonly [T in Input["type"]]: readonly [Kind, ...Kind[]] } = 
 const [I, W, Q, C, J, L] = ["idle", "waiting", "asking", "connecting", "joining", "live"] as const;
 const [P, N, B, V, X] = ["polling", "inquiring", "probing", "proving", "closed"] as const;
 
-// Groups: start; advised; opened; refused; lost; subscribed; pong; message; bad; poll; caught up, hidden, visible,
+// Groups: start; advised; opened; refused; lost; subscribed; pong; message; renewed; bad; poll; caught up, hidden, visible,
 // offline, online, hurry; follow, unfollow, listed; tick; stop.
 const TABLE: Readonly<Record<PhaseName, Row>> = {
-  idle:       [Q,  I, I, I, I,  I,  I, I, I,  I,  I, I, I,  I,  I, I, I,  I, I,  I, I, I,  I, I, I, I, I, I,  I, I, I,  I, I,  X],
-  waiting:    [W,  W, W, W, W,  W,  W, W, W,  W,  W, W, W,  W,  W, W, W,  W, W,  W, W, W,  W, W, C, W, C, C,  W, W, W,  W, C,  X],
-  asking:     [Q,  C, P, C, C,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q, Q,  Q, Q, Q,  Q, Q, Q, Q, Q, Q,  Q, Q, Q,  Q, C,  X],
-  connecting: [C,  C, C, C, C,  J,  P, W, X,  W,  C, C, C,  C,  C, C, C,  C, C,  C, C, C,  C, C, C, C, C, C,  C, C, C,  C, P,  X],
-  joining:    [J,  J, J, J, J,  J,  P, W, X,  W,  L, W, X,  J,  J, W, X,  J, W,  J, J, J,  J, J, J, J, J, J,  J, L, J,  J, P,  X],
+  idle:       [Q,  I, I, I, I,  I,  I, I, I,  I,  I, I, I,  I,  I, I, I, I,  I,  I, I,  I, I, I,  I, I, I, I, I, I,  I, I, I,  I, I,  X],
+  waiting:    [W,  W, W, W, W,  W,  W, W, W,  W,  W, W, W,  W,  W, W, W, W,  W,  W, W,  W, W, W,  W, W, C, W, C, C,  W, W, W,  W, C,  X],
+  asking:     [Q,  C, P, C, C,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q,  Q, Q, Q, Q,  Q,  Q, Q,  Q, Q, Q,  Q, Q, Q, Q, Q, Q,  Q, Q, Q,  Q, C,  X],
+  connecting: [C,  C, C, C, C,  J,  P, W, X,  W,  C, C, C,  C,  C, C, C, C,  C,  C, C,  C, C, C,  C, C, C, C, C, C,  C, C, C,  C, P,  X],
+  joining:    [J,  J, J, J, J,  J,  P, W, X,  W,  L, W, X,  J,  J, W, X, W,  J,  J, W,  J, J, J,  J, J, J, J, J, J,  J, L, J,  J, P,  X],
   // Unfollowed, in joining: where nothing is left to subscribe to, there is nothing to wait for. Subscribed, in live: to one
   // pipeline again. What is refused for good then has ended, here together with the last pipeline.
-  live:       [L,  L, L, L, L,  L,  P, W, X,  W,  L, W, X,  L,  L, W, X,  L, W,  L, L, L,  L, L, L, L, L, L,  L, L, L,  L, P,  X],
-  polling:    [P,  P, P, P, P,  P,  P, P, P,  P,  P, P, P,  P,  P, P, P,  P, P,  P, P, X,  P, P, B, P, B, B,  P, P, P,  P, B,  X],
-  inquiring:  [N,  B, P, C, B,  N,  N, N, N,  N,  N, N, N,  N,  N, N, N,  N, N,  N, N, X,  N, N, N, N, N, N,  N, N, N,  N, B,  X],
-  probing:    [B,  B, B, B, B,  V,  P, P, X,  P,  B, B, B,  B,  B, B, B,  B, B,  B, B, X,  B, B, B, B, B, B,  B, B, B,  B, P,  X],
+  live:       [L,  L, L, L, L,  L,  P, W, X,  W,  L, W, X,  L,  L, W, X, W,  L,  L, W,  L, L, L,  L, L, L, L, L, L,  L, L, L,  L, P,  X],
+  polling:    [P,  P, P, P, P,  P,  P, P, P,  P,  P, P, P,  P,  P, P, P, P,  P,  P, P,  P, P, X,  P, P, B, P, B, B,  P, P, P,  P, B,  X],
+  inquiring:  [N,  B, P, C, B,  N,  N, N, N,  N,  N, N, N,  N,  N, N, N, N,  N,  N, N,  N, N, X,  N, N, N, N, N, N,  N, N, N,  N, B,  X],
+  probing:    [B,  B, B, B, B,  V,  P, P, X,  P,  B, B, B,  B,  B, B, B, B,  B,  B, B,  B, B, X,  B, B, B, B, B, B,  B, B, B,  B, P,  X],
   // Subscribed, or pong: it takes both, in a test of its own.
-  proving:    [V,  V, V, V, V,  V,  P, P, X,  P,  V, P, X,  V,  V, P, X,  V, P,  V, V, X,  V, V, V, V, V, V,  V, V, V,  V, P,  X],
-  closed:     [X,  X, X, X, X,  X,  X, X, X,  X,  X, X, X,  X,  X, X, X,  X, X,  X, X, X,  X, X, X, X, X, X,  X, X, X,  X, X,  X],
+  proving:    [V,  V, V, V, V,  V,  P, P, X,  P,  V, P, X,  V,  V, P, X, P,  V,  V, P,  V, V, X,  V, V, V, V, V, V,  V, V, V,  V, P,  X],
+  closed:     [X,  X, X, X, X,  X,  X, X, X,  X,  X, X, X,  X,  X, X, X, X,  X,  X, X,  X, X, X,  X, X, X, X, X, X,  X, X, X,  X, X,  X],
 };
 const PHASES = Object.keys(TABLE) as PhaseName[];
 
@@ -121,7 +123,7 @@ class Setup {
     const advised = (transport: TransportChoice): Input => ({
       type: "advised", ask, advice: { transport, rolloutPercentage: 100, retryAfterMs: 1_000 },
     });
-    const refused = (code: Code | null): Input => ({ type: "socket_refused", conn, code, message: "no" });
+    const refused = (code: Code | null): Input => ({ type: "socket_refused", conn, code, message: "no", retryable: code !== "unauthorized" });
     const bad = (code: Code, retryable: boolean): Input => ({ type: "subscribed", conn, reply: { error: { code, message: "no", retryable } } });
     const message = (name: string, data: object): Input => ({ type: "message", conn, message: { event: name, data } });
     const failed = (code: Code): Input => ({ type: "poll_failed", poll, pipeline: "p", code, message: "no", retryAfterMs: null });
@@ -143,6 +145,8 @@ class Setup {
       case "messageOfAPipeline": return { type: "message", conn, message: event(1) };
       case "messageClosing": return message("hub:closing", { retry_after_ms: 1_000 });
       case "messageEndedForGood": return message("subscription:ended", { pipeline_id: "p", code: "forbidden" });
+      case "messageTokenEnded": return message("subscription:ended", { pipeline_id: "p", code: "unauthorized" });
+      case "renewed": return { type: "renewed", conn };
       case "badOfAPipeline": return { type: "bad_message", conn, pipeline: "p" };
       case "badOfNobody": return { type: "bad_message", conn, pipeline: null };
       case "pollAnswered": return { type: "poll_answered", poll, pipeline: "p", messages: [event(1)], bad: false, unknown: false };

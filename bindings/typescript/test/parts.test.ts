@@ -179,7 +179,12 @@ describe("reports", () => {
     stage.become("websocket");
     vi.advanceTimersByTime(90_000);
     expect(stage.sent).toHaveLength(4);
-    stage.become("closed");
+    stage.become("closed", { kind: "rejected", code: "unauthorized", message: "no" });
+    vi.advanceTimersByTime(60_000);
+    expect(stage.sent, "nothing while the hub refuses").toHaveLength(4);
+    stage.become("websocket");
+    expect(stage.sent).toHaveLength(5);
+    stage.become("closed", { kind: "closed" });
     expect([vi.getTimerCount(), stage.listeners.size, stage.watchers.size]).toEqual([0, 0, 0]);
   });
 

@@ -3,7 +3,7 @@ import type { FileState } from "@ragpulse/client";
 import type { ReactElement } from "react";
 import { STATE_NAMES } from "./names.js";
 
-export type IconName = FileState | "all" | "search" | "close" | "pulse" | "help" | "system" | "light" | "dark" | "retry" | "key" | "copy" | "arrow";
+export type IconName = FileState | "all" | "search" | "close" | "pulse" | "help" | "system" | "light" | "dark" | "retry" | "key" | "leave" | "eye" | "copy" | "arrow";
 
 /** Makes the icons known; once, at the beginning of the page. */
 export const Icons = (): ReactElement => (
@@ -24,6 +24,8 @@ export const Icons = (): ReactElement => (
     <symbol id="i-dark" viewBox="0 0 16 16"><path d="M13.2 9.8A5.6 5.6 0 0 1 6.2 2.8a5.6 5.6 0 1 0 7 7Z" /></symbol>
     <symbol id="i-retry" viewBox="0 0 16 16"><path d="M13 8a5 5 0 1 1-1.5-3.5L13 6m0-3.2V6H9.8" /></symbol>
     <symbol id="i-key" viewBox="0 0 16 16"><circle cx="5.4" cy="10.6" r="2.9" /><path d="m7.5 8.5 5.8-5.8M11 5l1.8 1.8" /></symbol>
+    <symbol id="i-leave" viewBox="0 0 16 16"><path d="M9.5 2.500H3.800a1 1 0 0 0-1 1v9a1 1 0 0 0 1 1h5.700M6.800 8h6.900m-2.600-2.700L13.800 8l-2.700 2.700" /></symbol>
+    <symbol id="i-eye" viewBox="0 0 16 16"><path d="M1.800 8S4 3.800 8 3.800 14.200 8 14.200 8 12 12.200 8 12.200 1.800 8 1.800 8Z" /><circle cx="8" cy="8" r="1.900" /></symbol>
     <symbol id="i-copy" viewBox="0 0 16 16"><rect x="5.5" y="5.5" width="8" height="8" rx="1.5" /><path d="M3.5 10.5h-.2A.8.8 0 0 1 2.5 9.700V3.3c0-.4.4-.8.8-.8h6.400c.4 0 .8.4.8.8v.2" /></symbol>
     <symbol id="i-arrow" viewBox="0 0 16 16"><path d="m6 4 4 4-4 4" /></symbol>
   </svg>

@@ -120,7 +120,8 @@ export class Dashboard {
     /** The pipelines, where there are several. */
     this.pipelines = named("navigation", /^Pipelines/);
     this.help = named("dialog", "Help and keys");
-    this.token = named("dialog", "Token for this hub");
+    /** The form for a token: in the page where nothing is shown, else in a dialog. */
+    this.token = named("form", "Token for this hub");
     this.button = (name) => named("button", name);
   }
 

@@ -45,7 +45,7 @@ export function ConnectionIndicator({ variant = "pill", labels: over, className,
   }, [isOpen]);
   const latency = latencyMs === null ? "" : fill(text.latency, count(Math.max(1, Math.round(latencyMs)), locale));
   const age = dataAgeMs === null ? "" : dataAgeMs < 2_000 ? text.dataNow : fill(text.dataAge, ticking(dataAgeMs / 1_000, locale));
-  const canRetry = state === "waiting" || (state === "polling" && cause?.kind !== "chosen");
+  const canRetry = state === "waiting" || (state === "closed" && cause?.kind === "rejected") || (state === "polling" && cause?.kind !== "chosen");
   const face = (
     <>
       <span className="rp-dot" aria-hidden="true" />

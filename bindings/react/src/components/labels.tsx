@@ -99,6 +99,9 @@ const TEXT = {
   progressEvents: "{0} progress reports",
 };
 
+/** What a sentence still needs at its end. */
+const end = (sentence: string): string => (/[.!?]$/.test(sentence) ? "" : ".");
+
 const DEFAULT: Labels = {
   locale: "en",
   states: {
@@ -116,7 +119,7 @@ const DEFAULT: Labels = {
     refused: ({ message }) => `Something on the way to the hub, such as a proxy, does not let a socket through: ${message}.`,
     rejected: ({ code, message }) =>
       code === "unauthorized" || code === "forbidden"
-        ? `The hub does not let this page in: ${message}. Sign in again, or ask whoever runs the hub.`
+        ? `The hub does not let this page in: ${message}${end(message)} Sign in again, or ask whoever runs the hub.`
         : `The hub refused: ${message}.`,
     silence: ({ afterMs }) => `The hub was not heard for ${span(afterMs / 1_000, "en")}; the network or the hub is stuck.`,
     hub_closing: ({ retryAfterMs }) =>
@@ -128,7 +131,7 @@ const DEFAULT: Labels = {
     websocket: "Updates come as they happen.",
     polling: "The same updates are fetched by HTTP, with nothing lost.",
     waiting: "It is tried again by itself, and goes on where it stopped.",
-    closed: "Nothing is tried any more; reload the page to connect again.",
+    closed: "Nothing is tried again by itself.",
   },
   stages: { extraction: "Extraction", chunking: "Chunking", embedding: "Embedding", storing: "Storing" },
   text: TEXT,

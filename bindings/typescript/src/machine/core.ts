@@ -2,7 +2,6 @@
 //
 // What may come in: calls of the rules, with the time. What it never does: I/O, or read a clock.
 import { Backoff, type Chance } from "./backoff.js";
-import { isRetryable } from "./codes.js";
 import { Guide } from "./guide.js";
 import type { Cause, Command, ConnectionState, ConnectionStatus, TransportChoice, Update } from "./io.js";
 import type { Link } from "./link.js";
@@ -102,9 +101,6 @@ export class Core {
     this.probe = new Backoff(5_000, 60_000, chance);
     this.rest = new Backoff(500, 30_000, chance);
   }
-
-  /** Whether what the hub refuses with this code may succeed later. */
-  readonly isRetryable = isRetryable;
 
   /** Where it stands. */
   get phase(): PhaseName {

@@ -55,7 +55,7 @@ export type Cause =
  * - `websocket`: updates come as they happen.
  * - `polling`: the same updates, with a little more effort; a socket is tried again from time to time.
  * - `waiting`: nothing comes; it is tried again after a while.
- * - `closed`: nothing comes, and nothing is tried again.
+ * - `closed`: nothing comes, and nothing is tried again; where the hub has refused (`rejected`), not until it is asked for.
  */
 export type ConnectionState = "connecting" | "websocket" | "polling" | "waiting" | "closed";
 
@@ -92,6 +92,7 @@ export interface Listed {
 
 /** What happened. Numbers say which socket, poll or question it is about. */
 export type Input =
+  /** Begins; also anew, from where it stood, after the hub has refused. */
   | { readonly type: "start" }
   | { readonly type: "stop" }
   | { readonly type: "tick" }
@@ -105,12 +106,20 @@ export type Input =
   | { readonly type: "not_advised"; readonly ask: number }
   /** With the rules for what comes of it, which are loaded together with what opens sockets. */
   | { readonly type: "socket_opened"; readonly conn: number; readonly rules: SocketRules }
-  /** The code is the hub's, or null where it was no hub that said no. */
-  | { readonly type: "socket_refused"; readonly conn: number; readonly code: Code | null; readonly message: string }
+  /** The code is the hub's, or null where it was no hub that said no; `retryable`: whether the same may succeed later. */
+  | {
+      readonly type: "socket_refused";
+      readonly conn: number;
+      readonly code: Code | null;
+      readonly message: string;
+      readonly retryable: boolean;
+    }
   | { readonly type: "socket_lost"; readonly conn: number; readonly message: string }
   | { readonly type: "subscribed"; readonly conn: number; readonly reply: SubscribeReply }
   | { readonly type: "pong"; readonly conn: number }
   | { readonly type: "message"; readonly conn: number; readonly message: Message }
+  /** The hub has taken a fresh token, which may allow more than the one before. */
+  | { readonly type: "renewed"; readonly conn: number }
   | { readonly type: "bad_message"; readonly conn: number; readonly pipeline: PipelineId | null }
   | { readonly type: "follow"; readonly pipelines: readonly PipelineId[] }
   | { readonly type: "unfollow"; readonly pipelines: readonly PipelineId[] }

@@ -79,6 +79,12 @@ export class Link {
     for (const pipeline of pipelines) this.#resync.add(pipeline);
   }
 
+  /** Everything is to be subscribed to once more, by another right; what comes already goes on meanwhile. */
+  subscribeAnew(): void {
+    this.#singly = false;
+    this.#all = true;
+  }
+
   /** Whether each is asked for by itself. */
   get isSingly(): boolean {
     return this.#singly;

@@ -43,6 +43,8 @@ export class Pipelines {
   readonly #tracked = new Map<PipelineId, Tracked>();
   readonly #userAgent: string;
   readonly scope: Scope;
+  /** Those that were asked for by name and that the hub has ended: another token may allow them. */
+  readonly ended = new Set<PipelineId>();
 
   constructor(ids: Iterable<PipelineId>, scope: Scope, userAgent: string) {
     this.scope = scope;
@@ -58,6 +60,7 @@ export class Pipelines {
   /** Follows this too; gives whether that is new. */
   add(id: PipelineId, named: boolean): boolean {
     const tracked = this.#tracked.get(id);
+    this.ended.delete(id);
     if (!tracked) this.#tracked.set(id, { session: new Session(), named, snapshotWanted: false, resyncs: 0 });
     else tracked.named ||= named;
     return !tracked;
@@ -65,6 +68,7 @@ export class Pipelines {
 
   /** Follows this no more, unless it is in the scope; gives whether it is gone. */
   remove(id: PipelineId): boolean {
+    this.ended.delete(id);
     const tracked = this.#tracked.get(id);
     if (!tracked) return false;
     tracked.named = false;
@@ -162,6 +166,7 @@ export class Pipelines {
 
   /** The hub ended the subscription to this pipeline. */
   end(id: PipelineId, code: Code): Update | null {
+    if (this.#tracked.get(id)?.named) this.ended.add(id);
     return this.#tracked.delete(id) ? { kind: "ended", pipeline: id, code } : null;
   }
 

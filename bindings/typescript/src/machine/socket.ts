@@ -3,7 +3,6 @@
 //
 // What may come in: what a socket tells, also one that was given up. What it never does: believe a socket that is not
 // the current one.
-import { isRetryable } from "./codes.js";
 import { type Core, OPEN_WITHIN_MS } from "./core.js";
 import type { InputOf } from "./io.js";
 import type { Told } from "./talk.js";
@@ -20,10 +19,10 @@ export function onTold(core: Core, now: number, told: Told): void {
 }
 
 /** The hub, or something before it, does not let the socket in. */
-export function onRefused(core: Core, now: number, { conn, code, message }: InputOf<"socket_refused">): void {
+export function onRefused(core: Core, now: number, { conn, code, message, retryable }: InputOf<"socket_refused">): void {
   // No hub's word: a proxy, or a server that is none. Polling may get through.
   if (code === null) core.lost(now, conn, { kind: "refused", message });
-  else if (isRetryable(code)) core.lost(now, conn, { kind: "rejected", code, message });
+  else if (retryable) core.lost(now, conn, { kind: "rejected", code, message });
   // One authoriser speaks for all transports: polling would be told the same.
   else if (core.conn === conn) core.close({ kind: "rejected", code, message });
 }

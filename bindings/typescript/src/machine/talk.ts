@@ -2,9 +2,11 @@
 // neither.
 //
 // What may come in: what a socket tells, also one that was given up. What it never does: believe a socket that is not
-// the current one; go live by a socket that has not answered for everything; import at run time what others import too.
+// the current one; go live by a socket that has not answered for everything; import at run time what is
+// loaded at once.
 import type { SubscribeAck } from "../generated/index.js";
 import type { Message, MessageOf, Payloads } from "../messages.js";
+import { isRetryable } from "./codes.js";
 import type { Core } from "./core.js";
 import type { Cause, InputOf } from "./io.js";
 import { Link, type Question, SILENCE_MS } from "./link.js";
@@ -25,7 +27,7 @@ export interface SocketRules {
 }
 
 /** What an open socket tells. */
-export type Told = InputOf<"subscribed" | "pong" | "message" | "bad_message">;
+export type Told = InputOf<"subscribed" | "pong" | "message" | "renewed" | "bad_message">;
 
 /** The rules. */
 export const socketRules: SocketRules = { link: (now) => new Link(now), converse, take };
@@ -38,6 +40,10 @@ function take(core: Core, now: number, told: Told): void {
       return onPong(core, now);
     case "message":
       return onMessage(core, now, told);
+    case "renewed":
+      // Those that are followed by name were asked for again where they had ended.
+      if (core.pipelines.scope) core.link()?.subscribeAnew();
+      return;
     case "bad_message":
       return onBadMessage(core, now, told);
     default:
@@ -114,7 +120,7 @@ function promote(core: Core): void {
 }
 
 /** A message came. */
-function onMessage(core: Core, now: number, { message }: InputOf<"message">): void {
+function onMessage(core: Core, now: number, { conn, message }: InputOf<"message">): void {
   const link = core.link();
   if (!link) return;
   link.heard(now);
@@ -122,7 +128,9 @@ function onMessage(core: Core, now: number, { message }: InputOf<"message">): vo
     onHubClosing(core, now, message.data.retry_after_ms);
   } else if (isMessage(message, "subscription:ended")) {
     const { pipeline_id: id, code } = message.data;
-    if (core.isRetryable(code)) resync(core, id, now + REST_MS);
+    if (isRetryable(code)) resync(core, id, now + REST_MS);
+    // Of the token, not of this pipeline. There may be a fresh one by now; if not, the hub says why at its door.
+    else if (code === "unauthorized") core.lost(now, conn, { kind: "rejected", code, message: "The token has ended." });
     else core.end(id, code);
   } else {
     const { update, resync: missing } = core.pipelines.receive(message);
