@@ -1,6 +1,7 @@
 """What all tests of the package share."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,10 @@ settings.load_profile("ragpulse")
 # Settings of the person who runs the tests do not reach them.
 for name in ("RAGPULSE_URL", "RAGPULSE_TOKEN", "RAG_PIPELINE_ID", "RAG_SERVICE"):
     os.environ.pop(name, None)
+
+# A shell ignores SIGINT for what it runs in the background, and processes inherit that: then no test could interrupt one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
