@@ -6,19 +6,27 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::steps::Steps;
-use crate::workspace::{cargo, output};
+use crate::workspace::{cargo, output, tool};
 use crate::{closure, generate, page, python};
 
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// Runs every check.
-pub(crate) fn run(root: &Path) -> Result<()> {
+/// Runs every check; with `advisories` also what is known of the dependencies, whose database comes over the network.
+pub(crate) fn run(root: &Path, advisories: bool) -> Result<()> {
     let mut steps = Steps::new("check");
     steps.command("fmt", cargo(root).args(["fmt", "--all", "--check"]))?;
     steps.step("gen --check", || generate::check(root))?;
     steps.step("models for Python", || python::check_models(root))?;
     steps.step("page", || page::check(root))?;
     steps.step("protocol dependencies", || closure::check(root))?;
+    let deny = steps.step("cargo-deny", || tool(root, "cargo-deny"))?;
+    let mut checks = vec!["--log-level", "error", "check", "licenses", "bans", "sources"];
+    if advisories {
+        checks.push("advisories");
+    } else {
+        println!("--- check: advisories are looked up by: cargo xtask check --advisories");
+    }
+    steps.command("licences, bans, sources", Command::new(deny).current_dir(root).args(checks))?;
     let clippy = [
         "clippy",
         "--workspace",

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::steps::Steps;
-use crate::workspace::{apt_install, cargo, output, target_dir};
+use crate::workspace::{apt_install, output, target_dir, tool};
 
 /// Crates below this share of lines fail, in percent.
 const FLOOR: f64 = 90.0;
@@ -40,7 +40,7 @@ pub(crate) fn run(root: &Path, only_packages: bool) -> Result<()> {
 }
 
 fn crates(root: &Path, steps: &mut Steps) -> Result<BTreeMap<String, Lines>> {
-    let tool = steps.step("cargo-llvm-cov", || tool(root))?;
+    let tool = steps.step("cargo-llvm-cov", || tool(root, "cargo-llvm-cov"))?;
     let (cov, profdata) = steps.step("llvm", llvm)?;
     let json = target_dir(root)?.join("coverage.json");
     // Called by its path, as cargo would call a subcommand.
@@ -110,20 +110,6 @@ fn too_low(figures: &BTreeMap<String, Lines>) -> Vec<String> {
 fn is_low(name: &str, lines: Lines) -> Option<String> {
     let percent = lines.percent();
     (percent < FLOOR).then(|| format!("{name} is at {percent:.1} %, below {FLOOR} %"))
-}
-
-/// cargo-llvm-cov, built into the target directory where it is missing.
-fn tool(root: &Path) -> Result<PathBuf> {
-    let tools = target_dir(root)?.join("tools");
-    let tool = tools.join("bin/cargo-llvm-cov");
-    if !tool.is_file() {
-        let install = ["install", "cargo-llvm-cov", "--locked", "--quiet", "--root"];
-        let status = cargo(root).args(install).arg(&tools).status().context("cannot run cargo install")?;
-        if !status.success() {
-            bail!("cargo-llvm-cov cannot be installed; look above for the reason");
-        }
-    }
-    Ok(tool)
 }
 
 /// llvm-cov and llvm-profdata of the LLVM that rustc was built with: older ones cannot read what it writes. Named

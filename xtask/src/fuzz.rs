@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::steps::Steps;
-use crate::workspace::{cargo, output, target_dir};
+use crate::workspace::{cargo, output, target_dir, tool};
 
 /// How much memory one input may take, in MiB.
 const MEMORY: u32 = 2_048;
@@ -26,7 +26,7 @@ pub(crate) fn run(root: &Path, seconds: u32, target: Option<&str>) -> Result<()>
         },
     };
     steps.step("nightly", nightly_is_there)?;
-    let tool = steps.step("cargo-fuzz", || tool(root))?;
+    let tool = steps.step("cargo-fuzz", || fuzzer(root))?;
     // Built apart: other flags, another compiler.
     let built = target_dir(root)?.join("fuzz");
     for target in chosen {
@@ -80,21 +80,12 @@ fn nightly_is_there() -> Result<()> {
     bail!("fuzzing needs a nightly compiler; run: rustup toolchain install nightly --profile minimal")
 }
 
-/// cargo-fuzz, built into the target directory where it is neither there nor installed.
-fn tool(root: &Path) -> Result<PathBuf> {
+/// cargo-fuzz: as it is installed, else built into the target directory.
+fn fuzzer(root: &Path) -> Result<PathBuf> {
     if output(Command::new("cargo-fuzz").arg("--version")).is_ok() {
         return Ok("cargo-fuzz".into());
     }
-    let tools = target_dir(root)?.join("tools");
-    let tool = tools.join("bin/cargo-fuzz");
-    if !tool.is_file() {
-        let install = ["install", "cargo-fuzz", "--locked", "--quiet", "--root"];
-        let status = cargo(root).args(install).arg(&tools).status().context("cannot run cargo install")?;
-        if !status.success() {
-            bail!("cargo-fuzz cannot be installed; look above for the reason");
-        }
-    }
-    Ok(tool)
+    tool(root, "cargo-fuzz")
 }
 
 #[cfg(test)]

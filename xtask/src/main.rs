@@ -35,8 +35,13 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Formatting, clippy, generated files, the built page, the dependencies of the protocol crate, its build for wasm32.
-    Check,
+    /// Formatting, clippy, generated files, the built page, the dependencies of the protocol crate, its build for wasm32,
+    /// and by deny.toml the licences and sources of all dependencies.
+    Check {
+        /// Also what is known of faults in dependencies. Its database comes over the network.
+        #[arg(long)]
+        advisories: bool,
+    },
     /// The tests that every change needs, in Rust, JavaScript and Python.
     Test {
         /// The slow parts too.
@@ -87,7 +92,7 @@ fn main() -> ExitCode {
         Task::Gen { check: true } => generate::check(&root)
             .and_then(|()| python::check_models(&root))
             .and_then(|()| page::check(&root)),
-        Task::Check => check::run(&root),
+        Task::Check { advisories } => check::run(&root, advisories),
         Task::Test { full } => test::run(&root, full),
         Task::Bench { options } => bench::run(&root, &options),
         Task::Instructions => instructions::run(&root),

@@ -14,6 +14,8 @@ use crate::workspace::{apt_install, output};
 /// The oldest Python that the package supports, 3.x.
 const MINOR: u32 = 10;
 const SCRIPTS: &str = "bindings/python/scripts";
+/// The checks of a whole program beside the package, in an environment of its own.
+const EXAMPLE: &str = "examples/python-pipeline/check.py";
 
 /// A Python command in the root.
 fn python(root: &Path) -> Command {
@@ -62,6 +64,20 @@ pub(crate) fn check_adapters(root: &Path) -> Command {
     command
 }
 
+/// The examples of the guide that need more than the package.
+pub(crate) fn check_guide(root: &Path) -> Command {
+    let mut command = check(root);
+    command.arg("--guide");
+    command
+}
+
+/// Lint, types and tests of the example.
+pub(crate) fn check_example(root: &Path) -> Command {
+    let mut command = python(root);
+    command.arg(EXAMPLE);
+    command
+}
+
 /// Whether there is a Python that will do; Debian's package of what makes environments is installed where it is not.
 ///
 /// # Errors
@@ -107,5 +123,6 @@ mod tests {
         for name in ["check.py", "generate.py"] {
             assert!(root.join(SCRIPTS).join(name).is_file(), "{name}");
         }
+        assert!(root.join(EXAMPLE).is_file());
     }
 }

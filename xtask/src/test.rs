@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::chaos;
-use crate::npm::npm;
+use crate::npm::{npm, npm_members};
 use crate::python;
 use crate::steps::Steps;
 use crate::workspace::{apt_install, cargo, output, target_dir};
@@ -16,6 +16,9 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// The tests of the hub that run on each of its stores; the others bring their own, or have none.
 const ON_EVERY_STORE: &[&str] = &[
+    "auth_expiry",
+    "auth_matrix",
+    "auth_redaction",
     "authoriser",
     "close",
     "conflation",
@@ -62,10 +65,16 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
 
     steps.command("npm ci", npm(root).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
     steps.command("npm run build", npm(root).args(["run", "build", "--silent"]))?;
-    steps.command("npm test", npm(root).args(["test", "--silent"]).env("RAGPULSE_BIN", &binary))?;
+    for member in npm_members(root)? {
+        // Each alone: what failed then stands last, and nothing hides it.
+        let run = ["run", "test", "--silent", "--if-present", "--workspace", &member];
+        steps.command(&format!("npm test {member}"), npm(root).args(run).env("RAGPULSE_BIN", &binary))?;
+    }
     steps.command("python", python::check(root).env("RAGPULSE_BIN", &binary))?;
     if full {
         steps.command("python adapters", python::check_adapters(root).env("RAGPULSE_BIN", &binary))?;
+        steps.command("python guide", python::check_guide(root).env("RAGPULSE_BIN", &binary))?;
+        steps.command("python example", python::check_example(root).env("RAGPULSE_BIN", &binary))?;
         let run = ["run", "test:full", "--silent", "--workspaces", "--if-present"];
         steps.command(
             "npm run test:full",

@@ -41,6 +41,24 @@ pub(crate) fn target_dir(root: &Path) -> Result<PathBuf> {
         .context("cargo metadata names no target directory")
 }
 
+/// A program of crates.io, built into the target directory where it is missing.
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) fn tool(root: &Path, name: &str) -> Result<PathBuf> {
+    let tools = target_dir(root)?.join("tools");
+    let tool = tools.join("bin").join(name);
+    if !tool.is_file() {
+        println!("installing {name} into the target directory; this takes a few minutes, once");
+        let install = ["install", name, "--locked", "--quiet", "--root"];
+        let status = cargo(root).args(install).arg(&tools).status().context("cannot run cargo install")?;
+        if !status.success() {
+            bail!("{name} cannot be installed; look above for the reason");
+        }
+    }
+    Ok(tool)
+}
+
 /// Installs a package of Debian when this runs as root.
 ///
 /// # Errors

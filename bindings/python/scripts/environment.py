@@ -16,6 +16,8 @@ import venv
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
+GUIDE = "guide"
+"""The environment of those examples of the guide that need more than the package; it is none of an adapter."""
 
 
 def _folder(adapter: str | None) -> Path:
@@ -32,7 +34,7 @@ def _python(folder: Path) -> Path:
 
 def adapters() -> list[str]:
     """The names of all adapters that have an environment."""
-    return sorted(path.stem for path in (PACKAGE / "requirements").glob("*.txt"))
+    return sorted({path.stem for path in (PACKAGE / "requirements").glob("*.txt")} - {GUIDE})
 
 
 def ready(adapter: str | None = None) -> Path:

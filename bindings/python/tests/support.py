@@ -103,6 +103,13 @@ class Hub:
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
 
+    def restart(self, *arguments: str) -> None:
+        """Ends it, and starts it with other arguments; address and store are the same."""
+        store = self._arguments[self._arguments.index("--store") :]
+        self.stop()
+        self._arguments = [*arguments, *store]
+        self.start()
+
     def get(self, path: str, **query: Any) -> Any:
         with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
             response = client.get(self.url + path, params=query)

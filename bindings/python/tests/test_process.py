@@ -127,6 +127,21 @@ def test_an_end_without_a_hub_takes_a_second_at_most_once_it_is_known(tmp_path: 
     assert float(run(tmp_path, text, f"http://127.0.0.1:{free_port()}")) < 4
 
 
+def test_sigterm_says_goodbye_for_a_reporter_that_another_thread_made(live: Hub, tmp_path: Path) -> None:
+    name = fresh("thread")
+    text = """
+        made = []
+        thread = threading.Thread(target=lambda: made.append(Reporter(sys.argv[1], "t", url=sys.argv[2])))
+        thread.start()
+        thread.join()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        made[0].file("a", id="a").completed()
+        os.kill(os.getpid(), signal.SIGTERM)
+    """
+    run(tmp_path, text, name, live.url, code=-signal.SIGTERM)
+    assert live.names(name) == ["pipeline:online", "file:completed", "pipeline:offline"]
+
+
 def test_sigterm_says_goodbye_and_the_process_dies_of_it(live: Hub, tmp_path: Path) -> None:
     name = fresh("sigterm")
     text = """

@@ -546,6 +546,22 @@ def test_where_no_thread_can_be_made_who_waits_sends(live: Hub, monkeypatch: pyt
     assert live.names(pipeline.pipeline_id) == ["pipeline:online", "status:update", "pipeline:offline"]
 
 
+def test_where_no_thread_can_be_made_for_now_the_next_event_makes_one(
+    live: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pipeline = reporter(live)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        pipeline.update(a=1)
+    pipeline.update(b=2)
+    until(lambda: pipeline.status.accepted == 3, "all of them, though nobody waits")
+    assert live.names(pipeline.pipeline_id) == ["pipeline:online", "status:update", "status:update"]
+    assert pipeline.close()
+
+
 def test_heartbeats_keep_a_quiet_pipeline_alive() -> None:
     with hub() as running:
         pipeline = Reporter("quiet", "t", url=running.url, lease_seconds=1)

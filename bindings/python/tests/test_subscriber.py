@@ -1,7 +1,12 @@
 """The subscriber: every event once and in order with its state, whatever happens to the hub."""
 
 import asyncio
+import gc
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -223,6 +228,116 @@ def test_it_goes_on_where_it_was_though_the_hub_is_killed(tmp_path: Path) -> Non
         subscriber.close()
     finally:
         running.stop()
+
+
+def test_closing_lets_go_who_waits(live: Hub) -> None:
+    name = fresh("close")
+    live.post(name, {"event": "pipeline:online", "data": {"pipeline_type": "t"}})
+    subscriber = Subscriber(name, url=live.url)
+    seen: list[str] = []
+    thread = threading.Thread(target=lambda: seen.extend(update.event for update in subscriber))
+    thread.start()
+    until(lambda: seen, "the first state")
+    subscriber.close()
+    # The hub would hold its answer for 25 seconds.
+    thread.join(10)
+    assert not thread.is_alive()
+    assert seen == ["pipeline:status"]
+    assert subscriber.next() is None
+    subscriber.close()
+
+
+def test_what_is_not_closed_goes_with_its_subscriber(live: Hub) -> None:
+    name = fresh("forgotten")
+    live.post(name, {"event": "pipeline:online", "data": {"pipeline_type": "t"}})
+    before = threading.active_count()
+    for update in Subscriber(name, url=live.url):
+        assert update.event == "pipeline:status"
+        break
+    gc.collect()
+    until(lambda: threading.active_count() <= before, "its thread to end")
+
+
+class Cut:
+    """Stands for what is waited for, and is cut off by a signal's handler when the news are there."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def result(self) -> Any:
+        self.inner.result()
+        raise InterruptedError
+
+    def cancel(self) -> bool:
+        return bool(self.inner.cancel())
+
+
+def test_what_came_while_the_wait_was_cut_off_comes_next(live: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = fresh("cut")
+    live.post(name, {"event": "pipeline:online", "data": {"pipeline_type": "t"}})
+    with Subscriber(name, url=live.url) as subscriber:
+        with monkeypatch.context() as patch:
+            run = subscriber._loop.run
+            patch.setattr(subscriber._loop, "run", lambda work: Cut(run(work)))
+            with pytest.raises(InterruptedError):
+                subscriber.next()
+        live.post(name, {"event": "x:a"})
+        assert [next(subscriber).event, next(subscriber).event] == ["pipeline:status", "x:a"]
+
+
+def test_who_gives_no_time_is_told_what_there_is(live: Hub) -> None:
+    name = fresh("now")
+    live.post(name, {"event": "pipeline:online", "data": {"pipeline_type": "t"}})
+    with Subscriber(name, url=live.url) as subscriber:
+        update = subscriber.next(timeout=0)
+        assert update
+        assert update.event == "pipeline:status"
+        assert subscriber.next(timeout=0) is None
+
+
+def test_a_hub_that_is_stuck_holds_up_nobody_for_longer_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ragpulse._subscriber.subscriber._GRACE", 0.1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as stuck,
+        Subscriber("p", url=f"http://127.0.0.1:{stuck.getsockname()[1]}") as subscriber,
+    ):
+        thread = threading.Thread(target=subscriber.next, args=(0.1,))
+        thread.start()
+        # Without a timeout of its own it would be held for 25 seconds.
+        until(lambda: not thread.is_alive(), "it to give up", seconds=20)
+        assert "Timeout" in subscriber.cause
+
+
+FORKED = """
+import os, signal, sys
+from ragpulse import Subscriber
+
+with Subscriber(sys.argv[1], url=sys.argv[2]) as subscriber:
+    print(next(subscriber).event, flush=True)
+    child = os.fork()
+    if child:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    # Nobody would end it.
+    signal.alarm(40)
+    print("the child:", subscriber.next(timeout=20).event, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
+def test_a_forked_process_goes_on_by_itself(live: Hub) -> None:
+    name = fresh("forked")
+    live.post(name, {"event": "pipeline:online", "data": {"pipeline_type": "t"}})
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore::DeprecationWarning"}
+    command = [sys.executable, "-c", FORKED, name, live.url]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stdout
+            assert run.stdout.readline() == "pipeline:status\n"
+            live.post(name, {"event": "x:a"})
+            out, err = run.communicate(timeout=60)
+            assert (out, err, run.returncode) == ("the child: x:a\n", "", 0)
+        finally:
+            run.kill()
 
 
 def test_a_new_epoch_comes_as_a_state_with_its_reason() -> None:

@@ -238,6 +238,16 @@ describe("FileList", () => {
     expect(screen.getByText("10,000 of 10,000 files")).toBeDefined();
   }, 30_000);
 
+  test("goes on where pages come faster than it is drawn", async () => {
+    tenThousand();
+    hub.isInstant = true;
+    show(<FileList pipeline="docs" />);
+    await waitFor(() => expect(rows().length).toBeGreaterThan(5));
+    fireEvent.keyDown(grid(), { key: "End" });
+    await waitFor(() => expect(active()?.textContent).toContain("f09749.pdf"));
+    expect(asked().length).toBe(20);
+  }, 30_000);
+
   test("is used by keys: the place moves, stays with its file, and is always in the page", async () => {
     tenThousand();
     const onSelect = vi.fn();

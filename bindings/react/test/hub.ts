@@ -2,7 +2,7 @@
 // apply rule of @ragpulse/client, so that events given here lead where they would lead there.
 //
 // What may come in: events, in order; any request of the client. What it never does: open anything; answer before the
-// next turn of the loop, as no network would.
+// next turn of the loop, as no network would, unless it is told to.
 import type { ConnectOptions, FileStatus, NamedEvent, PipelineStatus, SocketLike } from "@ragpulse/client";
 import { type Message, Session, toStatus } from "@ragpulse/client/session";
 
@@ -96,6 +96,8 @@ export class Hub {
   readonly files = new Map<string, FileStatus[]>();
   /** What to answer in place of a page. */
   failing: (() => Response | Promise<Response>) | null = null;
+  /** Whether requests are answered before anything can be drawn. */
+  isInstant = false;
   /** What pages wait for before they are answered. */
   late: Promise<void> | null = null;
 
@@ -123,7 +125,7 @@ export class Hub {
     const url = new URL(address);
     const signal = init.signal ?? new AbortController().signal;
     this.requests.push({ url, authorization: new Headers(init.headers).get("authorization"), signal });
-    await new Promise((go) => setTimeout(go, 1));
+    if (!this.isInstant) await new Promise((go) => setTimeout(go, 1));
     signal.throwIfAborted();
     const [, id = "", kind] = /^\/api\/pipelines\/([^/]+)\/(\w+)$/.exec(url.pathname) ?? [];
     if (url.pathname === "/api/socket/info") return Response.json({ transport: "auto", rollout_percentage: 100, retry_after_ms: 0 });

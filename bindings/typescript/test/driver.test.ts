@@ -85,9 +85,12 @@ function openPage({ onLine = true } = {}): Page {
 
 beforeEach(() => {
   vi.useFakeTimers();
+  // Delays are spread by chance; here each is as long as it can be, so that what is tried again comes when a test asks for it.
+  vi.spyOn(Math, "random").mockReturnValue(1 - Number.EPSILON);
   FakeSocket.all = [];
 });
 afterEach(() => {
+  vi.restoreAllMocks();
   vi.unstubAllGlobals();
   vi.useRealTimers();
 });

@@ -13,9 +13,11 @@ mod keys;
 mod known;
 mod legacy;
 mod options;
+mod others;
 mod reports;
 mod time;
 mod told;
+mod warn;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,6 +33,7 @@ use self::dict::Dict;
 use self::differ::Differ;
 use self::ids::short;
 use self::legacy::Legacy;
+use self::others::Others;
 use self::told::{Shown, tell};
 use crate::failure::Failure;
 use crate::hub_client::HubClient;
@@ -76,6 +79,8 @@ async fn work<'a>(
         eprintln!("bridging {} to pipeline {id} ({kind}) at {}", legacy.name, hub.address());
     }
     bridge.differ.learn(known.as_ref());
+    bridge.others.begin_at(known.as_ref());
+    bridge.new_to_hub = known.is_none();
     if known.as_ref().is_some_and(PipelineStatus::is_online) {
         bridge.reporter.take_over();
     }
@@ -173,6 +178,10 @@ struct Bridge<'a> {
     epoch: Option<Epoch>,
     hub_away: Option<Instant>,
     told_unreadable: bool,
+    others: Others,
+    others_asked: Instant,
+    /// Whether the hub did not know the pipeline when the bridge began.
+    new_to_hub: bool,
 }
 
 impl<'a> Bridge<'a> {
@@ -207,6 +216,9 @@ impl<'a> Bridge<'a> {
             epoch: None,
             hub_away: None,
             told_unreadable: false,
+            others: Others::default(),
+            others_asked: Instant::now(),
+            new_to_hub: false,
         })
     }
 
@@ -233,6 +245,8 @@ impl<'a> Bridge<'a> {
         for event in self.differ.look(dict, now()) {
             self.publish(event).await?;
         }
+        self.tell_left_out();
+        self.watch_others().await;
         Ok(())
     }
 
@@ -255,6 +269,7 @@ impl<'a> Bridge<'a> {
 
     async fn publish(&mut self, event: ReportedEvent) -> Result<(), Failure> {
         tell(&event, self.options.shown())?;
+        self.others.reported(&event);
         let name = event.event.clone();
         if let Err(error) = self.reporter.report_event(event).await {
             // The next looks go on without it; there is nothing that would make this one fit.
@@ -298,6 +313,7 @@ impl<'a> Bridge<'a> {
         match ask_hub(self.hub, &self.id).await {
             Ok(known) => {
                 self.differ.learn(known.as_ref());
+                self.others.begin_at(known.as_ref());
                 self.unsure = false;
             }
             Err((failure, _)) => tracing::debug!("the hub was not asked what it knows: {failure}"),

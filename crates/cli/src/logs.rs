@@ -1,16 +1,23 @@
 //! The log of the program, on standard error: for people, or one JSON object a line for machines.
 
+mod held;
+
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
+
+pub(crate) use held::{hold, release};
+
+/// Warnings, and who was refused or did what needs a right of its own. Bad certificates are told by whoever met them.
+const DEFAULT: &str = "warn,ragpulse::audit=info,rustls_platform_verifier=off";
 
 /// What is logged, and how.
 #[derive(Args, Clone)]
 pub(crate) struct LogOptions {
     /// What is logged: a level, or levels by module, such as `info,ragpulse_server=debug`. At `debug` each event can be
     /// followed by its request_id from ingest over append to fan-out.
-    #[arg(long = "log", env = "RAGPULSE_LOG", value_name = "FILTER", default_value = "warn")]
+    #[arg(long = "log", env = "RAGPULSE_LOG", value_name = "FILTER", default_value = DEFAULT)]
     filter: String,
     /// How it is written: for people, or one JSON object a line.
     #[arg(long = "log-format", env = "RAGPULSE_LOG_FORMAT", value_enum, default_value = "pretty")]
@@ -31,7 +38,7 @@ pub(crate) fn start(options: &LogOptions) -> Result<(), Failure> {
             options.filter
         ))
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(held::writer);
     match options.format {
         Format::Pretty => builder.init(),
         Format::Json => builder.json().flatten_event(true).init(),
@@ -41,6 +48,6 @@ pub(crate) fn start(options: &LogOptions) -> Result<(), Failure> {
 
 /// Logs warnings, or what `RAGPULSE_LOG` says, for people: in commands that have no options of the log.
 pub(crate) fn start_plain() {
-    let filter = EnvFilter::try_from_env("RAGPULSE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_env("RAGPULSE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(held::writer).init();
 }

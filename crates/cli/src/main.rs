@@ -5,6 +5,7 @@
 
 mod bridge;
 mod demo;
+mod doctor;
 mod failure;
 mod history;
 mod hub_client;
@@ -16,6 +17,7 @@ mod serve;
 mod signals;
 mod snapshot;
 mod store;
+mod token;
 mod watch;
 
 use std::process::ExitCode;
@@ -52,6 +54,10 @@ enum Command {
     Snapshot(snapshot::Options),
     /// Print what happened: all of it, of one file, one event or one time.
     History(history::Options),
+    /// Mint tokens, make keys, and say what a token may do.
+    Token(token::Options),
+    /// Find out what is wrong between here and a hub, and whose fault it is. Changes nothing there.
+    Doctor(doctor::Options),
     /// Print the JSON Schema of an event or type, or the list of them.
     Schema(schema::Options),
 }
@@ -90,6 +96,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Schema(options) => schema::run(&options),
+        Command::Token(options) => token::run(options),
         Command::Serve(options) => in_runtime(serve::run(options)),
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Watch(options) => in_runtime(watch::run(options)),
@@ -97,6 +104,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Bridge(options) => in_runtime(bridge::run(options)),
         Command::Snapshot(options) => in_runtime(snapshot::run(options)),
         Command::History(options) => in_runtime(history::run(options)),
+        Command::Doctor(options) => in_runtime(doctor::run(options)),
     }
 }
 

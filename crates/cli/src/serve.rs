@@ -1,30 +1,37 @@
 //! `ragpulse serve`: a hub with its dashboard.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ragpulse_protocol::PipelineType;
 use ragpulse_protocol::http::TransportFlag;
-use ragpulse_server::{BuildError, Config, Hub, HubParts};
+use ragpulse_server::{BuildError, Config, Hub, HubParts, Keys};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
 use crate::logs::LogOptions;
 use crate::signals;
 use crate::store::{self, StoreOptions};
+use crate::token;
 
 /// How long a close may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Where to listen. Without authentication only loopback addresses are taken.
+    /// Where to listen. Without keys only loopback addresses are taken.
     #[arg(long, env = "RAGPULSE_LISTEN", default_value = "127.0.0.1:8103")]
     listen: SocketAddr,
     #[command(flatten)]
     store: StoreOptions,
-    /// Listen beyond loopback although everybody who reaches the port may then see and report everything.
+    /// Who may come in: a file of keys (docs/guides/authentication.md), read again on SIGHUP. Without it the secret in
+    /// RAGPULSE_JWT_SECRET, where it is set, signs tokens by HS256; without both everybody may do everything.
+    #[arg(long, env = "RAGPULSE_KEYS", value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Without keys: listen beyond loopback although everybody who reaches the port may then see and report everything.
     #[arg(long)]
     insecure: bool,
     #[command(flatten)]
@@ -75,10 +82,11 @@ enum Transport {
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    if !options.listen.ip().is_loopback() && !options.insecure {
+    let keys = token::keys(options.keys.as_deref())?.map(Arc::new);
+    if keys.is_none() && !options.listen.ip().is_loopback() && !options.insecure {
         return Err(Failure::usage(format!(
-            "--listen {}: this hub asks nobody who they are, so it listens on loopback addresses only; put a proxy \
-             with authentication before it, or insist with --insecure",
+            "--listen {}: without keys this hub asks nobody who they are, so it listens on loopback addresses only; give \
+             it keys by --keys FILE (make one by `ragpulse token new`), or insist with --insecure",
             options.listen
         )));
     }
@@ -94,14 +102,41 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(format!("the store was not opened: {error}")))??;
     let name = store.name;
-    let parts = Hub::builder().config(config).log(store.log).open().await.map_err(|error| match error {
+    let mut builder = Hub::builder().config(config).log(store.log);
+    if let Some(keys) = &keys {
+        builder = builder.authoriser(keys.clone());
+    }
+    let parts = builder.open().await.map_err(|error| match error {
         BuildError::Config(error) => Failure::usage(error.to_string()),
         error => Failure::new(error.to_string()),
     })?;
+    if let Some(keys) = keys {
+        signals::on_hangup({
+            let hub = parts.hub.clone();
+            move || reload(&keys, &hub)
+        });
+    }
     println!("RagPulse is at http://{address}  (store: {name})");
     ragpulse_server::service::serve(listener, parts, signals::stop(), CLOSE_WITHIN)
         .await
         .map_err(|error| Failure::new(format!("the listener failed: {error}")))
+}
+
+/// Reads the keys again. Those that are wrong change nothing.
+fn reload(keys: &Keys, hub: &Hub) {
+    match keys.reload() {
+        Ok(()) => {
+            let now = keys.counts();
+            tracing::info!(
+                target: "ragpulse::audit", act = "reload", outcome = "done",
+                jwt = now.jwt, fixed = now.fixed, revoked = now.revoked,
+            );
+            hub.review_rights();
+        }
+        Err(error) => tracing::error!(
+            target: "ragpulse::audit", act = "reload", outcome = "failed", %error, "the keys stay as they were"
+        ),
+    }
 }
 
 /// The settings of a hub with its dashboard.

@@ -1,9 +1,23 @@
-//! `ragpulse watch`: what happens, as it happens — a line each, or JSON for programs.
+//! `ragpulse watch`: what happens, as it happens — a view on a terminal, else a line each, or JSON for programs.
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | `model` | what the view knows and shows; pure |
+//! | `draw` | the model as cells; pure |
+//! | `eta`, `rate` | how long it will take, how often it happens; pure |
+//! | `terminal`, `screen` | the loop, and the terminal taken and given back |
 //!
 //! Every line is one step of a pipeline's sequence, without hole, repeat or swap, whatever the connection does. What the
 //! connection does is told on standard error.
 
-use std::io::Write;
+mod draw;
+mod eta;
+mod model;
+mod rate;
+mod screen;
+mod terminal;
+
+use std::io::{IsTerminal, Write};
 
 use clap::Args;
 use ragpulse_client::{Subscriber, Transport, TransportChoice, Update, What};
@@ -28,6 +42,9 @@ pub(crate) struct Options {
     /// One JSON object a line: `{"event": …, "data": …}`.
     #[arg(long)]
     json: bool,
+    /// A line for each event, also on a terminal. So it is where standard output is none, and where TERM says `dumb`.
+    #[arg(long)]
+    plain: bool,
     /// By what to follow.
     #[arg(long, value_enum, default_value = "auto")]
     transport: Choice,
@@ -46,6 +63,15 @@ pub(crate) async fn run(mut options: Options) -> Result<(), Failure> {
     if let Some(address) = options.address.take() {
         options.hub.url = address;
     }
+    if options.wants_view() {
+        let hub = HubClient::new(&options.hub)?;
+        // At the start a hub that is not there is a mistake, as below.
+        let hub_now = match options.pipelines.as_slice() {
+            [] => Some(hub.status().await?.server_time.as_millis()),
+            _ => None,
+        };
+        return terminal::run(subscribe(&options)?, hub, hub_now).await;
+    }
     let (updates, mut incoming) = mpsc::channel(256);
     let follow = follow(&options, updates);
     let print = async {
@@ -61,27 +87,40 @@ pub(crate) async fn run(mut options: Options) -> Result<(), Failure> {
     }
 }
 
-/// Subscribes to the pipelines asked for, or to all, and hands on what comes until nobody takes it.
-async fn follow(options: &Options, updates: mpsc::Sender<Update>) -> Result<(), Failure> {
+impl Options {
+    /// Whether there is a terminal to draw on, and nothing else was asked for.
+    fn wants_view(&self) -> bool {
+        let term = std::env::var("TERM").unwrap_or_default();
+        let draws = cfg!(windows) || !matches!(term.as_str(), "" | "dumb");
+        !self.json && !self.plain && draws && std::io::stdout().is_terminal()
+    }
+}
+
+/// Sets up the subscription to the pipelines asked for, or to all.
+fn subscribe(options: &Options) -> Result<Subscriber, Failure> {
     let choice = match options.transport {
         Choice::Auto => TransportChoice::Auto,
         Choice::Websocket => TransportChoice::Websocket,
         Choice::Polling => TransportChoice::Polling,
     };
     let mut builder = Subscriber::builder(&options.hub.url).transport(choice);
-    if options.pipelines.is_empty() {
-        // At the start a hub that is not there is a mistake; later it is an outage, which the subscriber tells of.
-        if HubClient::new(&options.hub)?.status().await?.pipelines.is_empty() {
-            eprintln!("no pipeline has reported yet; waiting");
-        }
-        builder = builder.all_pipelines();
-    } else {
-        builder = builder.pipelines(&options.pipelines);
-    }
+    builder = match options.pipelines.as_slice() {
+        [] => builder.all_pipelines(),
+        pipelines => builder.pipelines(pipelines),
+    };
     if let Some(token) = &options.hub.token {
         builder = builder.token(token);
     }
-    let mut subscriber = builder.connect().map_err(|error| Failure::new(error.to_string()))?;
+    builder.connect().map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Hands on what comes until nobody takes it.
+async fn follow(options: &Options, updates: mpsc::Sender<Update>) -> Result<(), Failure> {
+    // At the start a hub that is not there is a mistake; later it is an outage, which the subscriber tells of.
+    if options.pipelines.is_empty() && HubClient::new(&options.hub)?.status().await?.pipelines.is_empty() {
+        eprintln!("no pipeline has reported yet; waiting");
+    }
+    let mut subscriber = subscribe(options)?;
     while let Some(update) = subscriber.recv().await {
         if updates.send(update).await.is_err() {
             return Ok(());

@@ -318,6 +318,65 @@ async fn a_stop_says_offline_only_if_asked_to() {
     }
 }
 
+/// The lines of a bridge's standard error until one has these words.
+async fn said(
+    lines: &mut tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
+    words: &str,
+) -> Vec<String> {
+    let mut said = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            said.push(line);
+            if said.last().is_some_and(|line| line.contains(words)) {
+                return;
+            }
+        }
+    });
+    let found = read.await.is_ok() && said.last().is_some_and(|line| line.contains(words));
+    assert!(found, "{words}: {said:?}");
+    said
+}
+
+#[tokio::test]
+async fn somebody_else_who_reports_the_pipeline_is_noticed_and_another_bridge_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let legacy = Legacy::start().await;
+    let hub = Hub::start(&folder.path().join("hub.db"), "127.0.0.1:0").await;
+    let mut bridges: Vec<Child> = ["one", "two"]
+        .iter()
+        .map(|name| bridge(&legacy, &hub, &["--reporter", name]).spawn().unwrap())
+        .collect();
+    let mut lines: Vec<_> =
+        bridges.iter_mut().map(|child| BufReader::new(child.stderr.take().unwrap()).lines()).collect();
+    for lines in &mut lines {
+        said(lines, "bridging").await;
+    }
+    let started = "2026-05-01T10:00:00";
+    let mut many = dict(started, &[open("b", 2)], &[ended("a", 1)], &[], (1, 0));
+    for n in 0..70 {
+        many[format!("key{n:02}")] = json!(n);
+    }
+    legacy.say(&many);
+    hub.until(P, "a ended and b is processed", |state| {
+        state["total_processed"] == 1 && state["counts"]["processing"] == 1
+    })
+    .await;
+    // Both told the same; each has compared it with the hub by the time that it finds the third.
+    let report = json!({ "event": "file:processing", "data": { "file": { "name": "b", "id": "id-b" } } });
+    let url = format!("{}/api/pipelines/{P}/events", hub.url);
+    let answer = hub.http.post(url).header("RagPulse-Reporter", "sdk").json(&report).send().await.unwrap();
+    assert!(answer.status().is_success());
+    for (lines, child) in lines.iter_mut().zip(&mut bridges) {
+        let told = said(lines, "somebody else reports").await;
+        assert!(told.last().unwrap().contains("a file:processing of 'b'"), "{told:?}");
+        assert!(told.last().unwrap().contains("--pipeline local-files-pipeline-bridge"), "{told:?}");
+        let left_out = told.iter().filter(|line| line.contains("left out: key60, key61"));
+        assert_eq!(left_out.count(), 1, "{told:?}");
+        assert_eq!(terminate(child).await, 0);
+        assert_eq!(lines.next_line().await.unwrap(), None, "each once");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_said_in_a_line_with_its_cause() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,75 +1,69 @@
-//! Who may do what. Every transport asks this one question before it touches a pipeline.
+//! Who may do what. Every transport asks one [`Authoriser`] before it touches a pipeline, by way of the gate.
+//!
+//! *What comes in:* tokens, as text. *What it never does:* let anything pass that was not granted; say whether a pipeline
+//! exists to somebody who may not see it; write a token into a log or an answer.
+//!
+//! [`Keys`] is the hub's own authoriser: keys of a file, and JSON Web Tokens. A host that has sessions of its own writes
+//! an [`Authoriser`]:
+//!
+//! ```
+//! use ragpulse_protocol::{Code, Problem};
+//! use ragpulse_server::auth::{Authoriser, BoxFuture, Principal, Role};
+//! use ragpulse_server::Hub;
+//!
+//! /// Asks the application's own sessions.
+//! struct Sessions;
+//!
+//! impl Sessions {
+//!     async fn look_up(&self, token: &str) -> Option<String> {
+//!         (token == "a-session").then(|| "ada".to_owned())
+//!     }
+//! }
+//!
+//! impl Authoriser for Sessions {
+//!     fn authenticate<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Principal, Problem>> {
+//!         Box::pin(async move {
+//!             let refused = || Problem::new(Code::Unauthorized, "Sign in first.");
+//!             let user = self.look_up(token.ok_or_else(refused)?).await.ok_or_else(refused)?;
+//!             // Nothing is allowed that is not granted here.
+//!             Principal::named(user)
+//!                 .with_role(Role::Viewer)
+//!                 .with_pipelines(["docs-*"])
+//!                 .map_err(|error| Problem::new(Code::Internal, error.to_string()))
+//!         })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let parts = Hub::builder().authoriser(Sessions).build()?;
+//! # let _ = parts.router;
+//! # Ok(()) }
+//! ```
 
-use ragpulse_protocol::{Code, PipelineId, Problem};
+/// The guide's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/authentication.md")]
+struct Guide;
 
-/// What somebody wants to do with a pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Act {
-    /// See its state and what happens: subscribe, replay, poll, stream.
-    View,
-    /// Read what happened in the past.
-    History,
-    /// Report events.
-    Report,
-    /// Delete it with its history.
-    Forget,
-    /// Read the hub's metrics.
-    Metrics,
-}
+mod act;
+mod audit;
+mod authoriser;
+mod gate;
+mod keys;
+mod pass;
+mod pattern;
+mod principal;
+mod redact;
 
-/// Somebody, as the [`Authoriser`] made them out.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Principal {
-    /// A name for the log; empty for anybody.
-    pub name: String,
-}
-
-/// Decides who may do what. A host may bring its own.
-pub trait Authoriser: Send + Sync + 'static {
-    /// Makes out who holds this token; `None` is somebody without one.
-    ///
-    /// # Errors
-    /// A problem with the code `unauthorized` when the token is not valid, or there must be one.
-    fn authenticate(&self, token: Option<&str>) -> Result<Principal, Problem>;
-
-    /// Whether somebody may do this with this pipeline, whether or not it exists.
-    fn allows(&self, who: &Principal, act: Act, pipeline: &PipelineId) -> bool;
-
-    /// Whether somebody may do this with the hub as a whole. Default: only where there are no keys.
-    fn allows_hub(&self, _who: &Principal, _act: Act) -> bool {
-        !self.has_keys()
-    }
-
-    /// Whether there are keys at all. Without, pages of loopback origins are served.
-    fn has_keys(&self) -> bool {
-        true
-    }
-}
-
-/// Lets everybody do everything. The default; such a hub belongs on a loopback address.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Open;
-
-impl Authoriser for Open {
-    fn authenticate(&self, _: Option<&str>) -> Result<Principal, Problem> {
-        Ok(Principal::default())
-    }
-
-    fn allows(&self, _: &Principal, _: Act, _: &PipelineId) -> bool {
-        true
-    }
-
-    fn has_keys(&self) -> bool {
-        false
-    }
-}
-
-/// The refusal of an act. It says nothing of whether the pipeline exists.
-pub(crate) fn forbidden(pipeline: &PipelineId) -> Problem {
-    Problem::new(
-        Code::Forbidden,
-        format!(
-            "This token does not allow that for pipeline '{pipeline}'. Ask the operator for one that does."
-        ),
-    )
-}
+pub use act::{Act, Acts, Role, UnknownWord};
+pub use authoriser::{Authoriser, BoxFuture, Open};
+pub(crate) use gate::Caller;
+pub use keys::{
+    Algorithm, Explanation, Keys, KeysError, LEEWAY, MintError, NewKey, NewToken, SigningKey, TokenError,
+    explain,
+};
+pub(crate) use pass::{Pass, Passes};
+pub use pattern::{InvalidPattern, Pattern};
+pub use principal::{Grants, Principal};
+pub use redact::{Audience, Field, Redaction};

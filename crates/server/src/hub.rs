@@ -9,6 +9,7 @@ mod outlet;
 mod read;
 mod registry;
 mod reports;
+mod rights;
 mod ring;
 mod room;
 mod snapshot;
@@ -28,10 +29,10 @@ use parking_lot::Mutex;
 use ragpulse_protocol::command::{ClientStatus, PublishReceipt, SubscribedPipeline};
 use ragpulse_protocol::{Code, PipelineId, PipelineStatus, PipelineType, Problem, ReporterId, Timestamp};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Act, Authoriser, Principal, forbidden};
+use crate::auth::{Act, Authoriser, Caller, Passes};
 use crate::clock::Clock;
 use crate::config::{Advice, Config, ConfigError};
 use crate::guard::PipelineBuilder;
@@ -49,6 +50,7 @@ pub(crate) use registry::{Registry, Scope};
 pub(crate) use reports::Way;
 pub use reports::{ClientReports, FallbacksByCause, LATENCY_BOUNDS_MS, LatencyHistogram, ReportsByTransport};
 pub(crate) use room::{Question, Read, Room};
+pub(crate) use snapshot::fitted;
 pub use stats::Stats;
 pub(crate) use writer::{store_problem, unknown_pipeline};
 
@@ -64,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) authoriser: Arc<dyn Authoriser>,
+    pub(crate) passes: Passes,
+    review: Notify,
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
     advice: Mutex<Advice>,
@@ -149,21 +153,28 @@ impl Hub {
         Ok(())
     }
 
+    /// Has what goes on looked through at once, and thoroughly: after a change of keys, or when a session has ended. What
+    /// is no longer allowed is ended; without this, what has expired or is no longer valid ends within a second, and what is
+    /// merely allowed less when it is asked for again.
+    pub fn review_rights(&self) {
+        self.0.review.notify_one();
+    }
+
     /// Takes events of a reporter, as JSON, in order: all of them or none.
     ///
     /// # Errors
     /// The problem, with the index and the field where one event is wrong.
     pub(crate) async fn publish(
         &self,
-        who: &Principal,
+        caller: &Caller,
         pipeline: &PipelineId,
         reporter: Option<ReporterId>,
         events: Vec<Value>,
         request: &RequestId,
     ) -> Result<PublishReceipt, Problem> {
-        if !self.0.authoriser.allows(who, Act::Report, pipeline) {
+        if let Err(problem) = self.may(caller, Act::Report, Some(pipeline)) {
             self.0.metrics.ingest_batches.add(Batch::Refused, 1);
-            return Err(forbidden(pipeline));
+            return Err(problem);
         }
         self.take_by(pipeline, reporter, events, request).await
     }
@@ -219,12 +230,13 @@ impl Hub {
     }
 
     /// Forgets a pipeline and its history.
-    pub(crate) async fn forget(&self, who: &Principal, pipeline: &PipelineId) -> Result<(), Problem> {
-        if !self.0.authoriser.allows(who, Act::Forget, pipeline) {
-            return Err(forbidden(pipeline));
-        }
-        let requested_by = Some(who.name.clone()).filter(|name| !name.is_empty());
-        self.ask(pipeline, |reply| writer::Command::Forget(pipeline.clone(), requested_by, reply)).await
+    pub(crate) async fn forget(&self, caller: &Caller, pipeline: &PipelineId) -> Result<(), Problem> {
+        self.may(caller, Act::Forget, Some(pipeline))?;
+        let requested_by = Some(caller.who.name.clone()).filter(|name| !name.is_empty());
+        let result =
+            self.ask(pipeline, |reply| writer::Command::Forget(pipeline.clone(), requested_by, reply)).await;
+        caller.entry(Act::Forget.as_str(), Some(pipeline)).done(&result);
+        result
     }
 
     async fn ask<T>(
@@ -254,6 +266,11 @@ impl Hub {
         let room = self.0.registry.get_or_open(pipeline);
         let mut head = room.head();
         let _ = tokio::time::timeout(VISIBLE_WITHIN, head.wait_for(|head| *head >= seq)).await;
+    }
+
+    /// What has hold of Socket.IO, while it is there.
+    pub(crate) fn socket_end<T>(&self, act: impl FnOnce(&SocketEnd) -> T) -> Option<T> {
+        self.0.socket.lock().as_ref().map(act)
     }
 
     /// A place among the hub's connections, for something that stays.

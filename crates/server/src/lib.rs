@@ -48,7 +48,7 @@ mod request_id;
 pub mod service;
 mod transport;
 
-pub use auth::{Act, Authoriser, Principal};
+pub use auth::{Act, Authoriser, Keys, Principal, Role};
 pub use config::{Advice, Config, ConfigError};
 pub use guard::{FileGuard, PipelineBuilder, PipelineGuard};
 pub use hub::{

@@ -20,6 +20,7 @@ use ragpulse_protocol::{
 };
 use tokio::sync::mpsc;
 
+use crate::auth::Redaction;
 use crate::metrics::Metrics;
 use crate::metrics::cells::micros;
 
@@ -92,6 +93,8 @@ pub struct FilesQuery {
     pub after: u64,
     /// At most so many.
     pub limit: usize,
+    /// What is hidden from who asks. It is not searched; a log need not mask it in what it gives.
+    pub hidden: Redaction,
 }
 
 /// Which events to look up.

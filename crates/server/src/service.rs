@@ -8,6 +8,7 @@ mod connections;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -121,9 +122,9 @@ impl Server {
         let closing = CancellationToken::new();
         tokio::pin!(shutdown);
         loop {
-            let stream = tokio::select! {
+            let (stream, address) = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         tokio::select! {
                             () = refused(&error) => continue,
@@ -133,7 +134,8 @@ impl Server {
                 },
                 () = &mut shutdown => break,
             };
-            let serving = self.clone().connection(stream, app.clone(), connections.clone(), closing.clone());
+            let serving =
+                self.clone().connection(stream, address, app.clone(), connections.clone(), closing.clone());
             tokio::spawn(serving);
         }
         let started = tokio::time::Instant::now();
@@ -156,6 +158,7 @@ impl Server {
     async fn connection(
         self,
         stream: TcpStream,
+        address: SocketAddr,
         app: Router,
         connections: Connections,
         closing: CancellationToken,
@@ -168,6 +171,7 @@ impl Server {
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(|body| Body::new(TimeoutBody::new(self.request, body)));
             request.extensions_mut().insert(ConnectInfo(wire.clone()));
+            request.extensions_mut().insert(ConnectInfo(address));
             let answer = app.clone().oneshot(request);
             async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
         });

@@ -4,6 +4,7 @@
 mod support;
 
 use ragpulse_protocol::{Code, PipelineId, Problem};
+use ragpulse_server::auth::BoxFuture;
 use ragpulse_server::{Act, Authoriser, Hub, Principal};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,14 +15,16 @@ use support::{TestHub, file, online};
 struct Named;
 
 impl Authoriser for Named {
-    fn authenticate(&self, token: Option<&str>) -> Result<Principal, Problem> {
-        match token {
-            Some(token) if token != "expired" => Ok(Principal { name: token.to_owned() }),
+    fn authenticate<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Principal, Problem>> {
+        let result = match token {
+            Some(token) if token != "expired" => Ok(Principal::named(token)),
             _ => Err(Problem::new(Code::Unauthorized, "Bring a token.")),
-        }
+        };
+        Box::pin(std::future::ready(result))
     }
 
-    fn allows(&self, who: &Principal, act: Act, pipeline: &PipelineId) -> bool {
+    fn allows(&self, who: &Principal, act: Act, pipeline: Option<&PipelineId>) -> bool {
+        let Some(pipeline) = pipeline else { return false };
         let (names, looks) =
             who.name.strip_suffix('!').map_or((who.name.as_str(), false), |names| (names, true));
         names.split(',').any(|name| name == pipeline.as_str())
@@ -190,15 +193,15 @@ struct Slow {
 }
 
 impl Authoriser for Slow {
-    fn authenticate(&self, token: Option<&str>) -> Result<Principal, Problem> {
+    fn authenticate<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Principal, Problem>> {
         if token == Some("narrow") {
             self.refresh.send(()).unwrap();
         }
         Named.authenticate(token)
     }
 
-    fn allows(&self, who: &Principal, act: Act, pipeline: &PipelineId) -> bool {
-        if who.name == "late,wide" && act == Act::View && pipeline.as_str() == "late" {
+    fn allows(&self, who: &Principal, act: Act, pipeline: Option<&PipelineId>) -> bool {
+        if who.name == "late,wide" && act == Act::View && pipeline.is_some_and(|id| id.as_str() == "late") {
             self.asked.send(()).unwrap();
             self.refreshed.lock().unwrap().recv().unwrap();
             std::thread::sleep(std::time::Duration::from_millis(100));

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use ragpulse_protocol::{Code, PipelineId, Problem};
+use ragpulse_server::auth::BoxFuture;
 use ragpulse_server::metrics::{FAMILIES, Family, Kind};
 use ragpulse_server::{Act, Authoriser, Config, Hub, Principal};
 use reqwest::Method;
@@ -284,19 +285,20 @@ async fn what_comes_while_a_poll_is_held_counts_as_delivered() {
 struct Two;
 
 impl Authoriser for Two {
-    fn authenticate(&self, token: Option<&str>) -> Result<Principal, Problem> {
-        match token {
-            Some(name @ ("viewer" | "scraper")) => Ok(Principal { name: name.to_owned() }),
-            _ => Err(Problem::new(Code::Unauthorized, "Bring a token.")),
+    fn authenticate<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Principal, Problem>> {
+        Box::pin(async move {
+            match token {
+                Some(name @ ("viewer" | "scraper")) => Ok(Principal::named(name)),
+                _ => Err(Problem::new(Code::Unauthorized, "Bring a token.")),
+            }
+        })
+    }
+
+    fn allows(&self, who: &Principal, act: Act, pipeline: Option<&PipelineId>) -> bool {
+        match pipeline {
+            Some(_) => who.name == "viewer" && act == Act::View,
+            None => who.name == "scraper" && act == Act::Metrics,
         }
-    }
-
-    fn allows(&self, who: &Principal, act: Act, _: &PipelineId) -> bool {
-        who.name == "viewer" && act == Act::View
-    }
-
-    fn allows_hub(&self, who: &Principal, act: Act) -> bool {
-        who.name == "scraper" && act == Act::Metrics
     }
 }
 

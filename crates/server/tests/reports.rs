@@ -4,6 +4,7 @@
 mod support;
 
 use ragpulse_protocol::{Code, PipelineId, Problem};
+use ragpulse_server::auth::BoxFuture;
 use ragpulse_server::{Act, Authoriser, ClientReports, Hub, LATENCY_BOUNDS_MS, Principal};
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
@@ -132,15 +133,16 @@ async fn a_header_that_cannot_be_read_is_ignored_and_the_poll_goes_on() {
 struct One;
 
 impl Authoriser for One {
-    fn authenticate(&self, token: Option<&str>) -> Result<Principal, Problem> {
-        match token {
-            Some("t") => Ok(Principal { name: "t".to_owned() }),
+    fn authenticate<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Principal, Problem>> {
+        let result = match token {
+            Some("t") => Ok(Principal::named("t")),
             _ => Err(Problem::new(Code::Unauthorized, "Bring a token.")),
-        }
+        };
+        Box::pin(std::future::ready(result))
     }
 
-    fn allows(&self, _: &Principal, _: Act, pipeline: &PipelineId) -> bool {
-        pipeline.as_str() == "p"
+    fn allows(&self, _: &Principal, _: Act, pipeline: Option<&PipelineId>) -> bool {
+        pipeline.is_some_and(|id| id.as_str() == "p")
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `http` | a request: line, headers, body | the hub goes on; what it then serves is whole and folds to its state |
 //! | `names` | a text | cursors, names and times are what they say |
 //! | `answer` | which kind, a line break, JSON | what a client reads is the same after a round trip |
+//! | `token` | which kind, a line break, a token, claims, a key file or a name | what is taken was signed, has an end and its bounds |
 //! | `fold` | acts, some bytes each | counts, sequence and lists hold; a state read back goes on as the one it was |
 
 // What is not as it must be is to end the run.
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("names", targets::names::run),
     ("answer", targets::answer::run),
     ("fold", targets::fold::run),
+    ("token", targets::token::run),
 ];
 
 /// Runs an input through a target.

@@ -27,6 +27,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "socket" => packets(),
         "http" => requests(&messages),
         "names" => NAMES.iter().map(|text| (*text).to_owned()).collect(),
+        "token" => crate::targets::token::seeds(),
         "answer" => answers(&messages),
         // Every act on every file, in an order that takes each through its life.
         "fold" => return (0..8).map(|n| (format!("{n}"), acts(n))).collect(),

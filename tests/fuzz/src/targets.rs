@@ -9,6 +9,7 @@ mod hub;
 pub(crate) mod names;
 pub(crate) mod report;
 pub(crate) mod socket;
+pub(crate) mod token;
 
 use ragpulse_protocol::Problem;
 

@@ -49,7 +49,7 @@ macro_rules! targets {
     };
 }
 
-targets! { event report command socket http names answer fold }
+targets! { event report command socket http names answer fold token }
 
 #[test]
 fn the_seeds_reach_what_they_are_for() {

@@ -265,9 +265,10 @@ function Grid<E extends Element | Window>({
   const items = virtualizer.getVirtualItems();
   const lastShown = items.reduce((last, { index }) => (index === active ? last : Math.max(last, index)), active < files.length ? -1 : active);
   const isWanting = hasMore && !isLoading && error === null && lastShown >= files.length;
+  // After every drawing: where a page came before it was drawn that it was awaited, nothing tells the next from the last.
   useEffect(() => {
     if (isWanting) loadMore();
-  }, [isWanting, loadMore]);
+  });
 
   const go = (index: number): void => {
     const to = Math.max(0, Math.min(size - 1, index));

@@ -10,12 +10,28 @@ use ragpulse_protocol::{Object, PipelineStatus, Timestamp};
 use serde_json::{Value, json};
 
 use super::dict::Dict;
+use super::ids::short;
 use super::time::planned;
 
+/// How many names of keys that are left out are remembered, so that each is told once.
+const MAX_TOLD: usize = 500;
+/// What of a status dict is reported otherwise: its lists and totals as files, its type as the pipeline's.
+const ELSEWHERE: [&str; 9] = [
+    "files_processing",
+    "files_completed",
+    "files_failed",
+    "total_processed",
+    "total_failed",
+    "pipeline_type",
+    "pipeline_id",
+    // A hub knows these itself.
+    "last_activity",
+    "seconds_until_next_check",
+];
 /// The largest key and value that a hub takes, in bytes of JSON.
 const LONGEST_KEY: usize = 128;
 const LARGEST: usize = 4_096;
-/// How many keys a hub keeps beside those it knows; one is `reported`.
+/// How many keys are reported beside those that the contract knows. A hub keeps 64; one is `reported`, and some are for others.
 const MOST: usize = 60;
 /// How many bytes of changes go into one event; a hub takes 16 kB.
 const EVENT: usize = 12_000;
@@ -27,6 +43,19 @@ pub(crate) struct Keys {
     known: BTreeMap<String, Value>,
     /// The keys that the dict had since the bridge began: only these are taken out when they are gone from it.
     seen: BTreeSet<String>,
+    /// The keys that were left out since the bridge began.
+    left_out: BTreeSet<String>,
+    /// Those that nobody was told of so far.
+    untold: LeftOut,
+}
+
+/// Keys of a dict that are not reported, by cause.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// A hub keeps no more keys.
+    pub(crate) no_room: Vec<String>,
+    /// A hub would refuse the key or its value.
+    pub(crate) not_taken: Vec<String>,
 }
 
 impl Keys {
@@ -77,17 +106,32 @@ impl Keys {
         }
     }
 
+    /// The keys that were left out and that nobody was told of so far. Each is given once.
+    pub(crate) fn left_out(&mut self) -> LeftOut {
+        std::mem::take(&mut self.untold)
+    }
+
     /// What of a dict is new, in as many parts as it takes: one, unless somebody keeps books in there.
     pub(crate) fn changes(&mut self, dict: &Dict, now: Timestamp) -> Vec<Object> {
         let mut wanted: BTreeMap<String, Value> = BTreeMap::new();
         for (key, value) in &dict.keys {
-            if let Some(value) = publishable(key, value, now) {
-                wanted.insert(key.clone(), value);
+            match publishable(key, value, now) {
+                Some(value) => {
+                    wanted.insert(key.clone(), value);
+                }
+                // A time that cannot be comes right by itself.
+                None if !ELSEWHERE.contains(&key.as_str()) && !is_contracts(key) => {
+                    leave_out(&mut self.left_out, &mut self.untold.not_taken, key);
+                }
+                None => {}
             }
         }
         // Those that the hub would ignore for want of room.
         let over: Vec<String> = wanted.keys().filter(|key| !is_contracts(key)).skip(MOST).cloned().collect();
         wanted.retain(|key, _| !over.contains(key));
+        for key in &over {
+            leave_out(&mut self.left_out, &mut self.untold.no_room, key);
+        }
         self.seen.extend(wanted.keys().cloned());
         wanted.insert(REPORTED.to_owned(), reported(dict));
         let is_gone =
@@ -113,6 +157,13 @@ impl Keys {
             }
         }
         parts
+    }
+}
+
+/// Notes a key that is left out, unless it was noted before.
+fn leave_out(known: &mut BTreeSet<String>, untold: &mut Vec<String>, key: &str) {
+    if known.len() < MAX_TOLD && known.insert(short(key, LONGEST_KEY)) {
+        untold.push(short(key, LONGEST_KEY));
     }
 }
 

@@ -31,6 +31,17 @@ pub(crate) fn tell(event: &ReportedEvent, shown: Shown) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
+/// How many names are listed of many.
+const MOST: usize = 20;
+
+/// Names in a line: the first ones, and how many more there are.
+pub(crate) fn listed(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(MOST).map(String::as_str).collect();
+    let more = names.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    plain(&format!("{}{more}", shown.join(", ")))
+}
+
 fn line(event: &ReportedEvent) -> String {
     let time = event.timestamp.map(|time| time.to_string()).unwrap_or_default();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::Stream;
 use ragpulse_protocol::{PipelineId, PipelineStatus};
@@ -107,6 +108,12 @@ impl SubscriberHandle {
     /// By what updates come, now and at each change.
     pub fn connection(&self) -> watch::Receiver<ConnectionStatus> {
         self.shared.connection.subscribe()
+    }
+
+    /// How long the socket's last ping took there and back. A ping goes every 5 s or so; `None` before the first answer, and
+    /// while updates do not come by socket.
+    pub fn latency(&self) -> Option<Duration> {
+        self.shared.machine.lock().latency()
     }
 
     /// Ends the subscriber: it says goodbye to the hub, and its stream ends.

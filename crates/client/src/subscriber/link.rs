@@ -36,6 +36,8 @@ pub(crate) struct Link {
     pub(crate) subscribed: bool,
     /// Whether the hub has answered a ping on this socket.
     pub(crate) proven: bool,
+    /// How long the last ping took there and back.
+    pub(crate) latency: Option<Duration>,
 }
 
 impl Link {
@@ -51,6 +53,7 @@ impl Link {
             resync_at: now,
             subscribed: false,
             proven: false,
+            latency: None,
         }
     }
 
@@ -94,7 +97,11 @@ impl Link {
     /// The answer to the open question, if it is of the right kind.
     pub(crate) fn answered(&mut self, to_ping: bool, now: Duration) -> Option<Question> {
         self.heard(now);
-        let (question, _) = self.open.take_if(|(question, _)| (*question == Question::Ping) == to_ping)?;
+        let (question, asked) =
+            self.open.take_if(|(question, _)| (*question == Question::Ping) == to_ping)?;
+        if to_ping {
+            self.latency = Some(now.saturating_sub(asked));
+        }
         self.next_ping = if self.proven || to_ping { now + PING_EVERY } else { now };
         Some(question)
     }
@@ -130,6 +137,17 @@ mod tests {
         link.resync(PipelineId::new("q").unwrap(), S(2));
         assert_eq!(link.answered(true, S(2)), Some(Question::Ping));
         assert!(matches!(link.ask(S(2)), Some(Question::Subscribe(_))));
+    }
+
+    #[test]
+    fn the_latency_is_that_of_the_last_ping_and_of_nothing_else() {
+        let mut link = Link::new(1, S(0));
+        link.ask(S(0));
+        link.answered(false, S(2));
+        assert_eq!(link.latency, None, "a subscription takes as long as there is to replay");
+        link.ask(S(2));
+        link.answered(true, S(2) + Duration::from_millis(12));
+        assert_eq!(link.latency, Some(Duration::from_millis(12)));
     }
 
     #[test]

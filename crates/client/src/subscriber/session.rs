@@ -299,6 +299,14 @@ impl Machine {
         }
     }
 
+    /// How long the last ping took there and back, on the socket by which updates come.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Live(link) => link.latency,
+            _ => None,
+        }
+    }
+
     /// The open socket, if there is one.
     fn link(&mut self) -> Option<&mut Link> {
         match &mut self.phase {

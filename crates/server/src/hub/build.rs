@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use ragpulse_protocol::Cursor;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, Inner, Registry, feed, sweep, tail, writer};
-use crate::auth::{Authoriser, Open};
+use super::{Hub, Inner, Registry, feed, rights, sweep, tail, writer};
+use crate::auth::{Authoriser, Open, Passes};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, HubLimits};
 use crate::log::{EventLog, LogError, LogWatch, MemoryLog, Page, Record, Stored};
@@ -140,6 +140,8 @@ impl HubBuilder {
             log,
             clock,
             authoriser,
+            passes: Passes::default(),
+            review: Notify::new(),
             registry,
             metrics,
             started: now,
@@ -161,6 +163,7 @@ impl HubBuilder {
         runtime.spawn(tail::run(hub.0.clone(), tail));
         runtime.spawn(sweep::run(hub.0.clone()));
         runtime.spawn(feed::run(hub.0.clone()));
+        runtime.spawn(rights::run(hub.0.clone()));
         runtime.spawn(heartbeats(hub.0.clone()));
         Ok(HubParts { router: transport::router(&hub), layer, hub })
     }

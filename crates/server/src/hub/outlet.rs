@@ -3,6 +3,8 @@
 use ragpulse_protocol::PipelineId;
 use serde_json::value::RawValue;
 
+use crate::auth::Audience;
+
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -31,6 +33,8 @@ pub(crate) trait Outlet: Send + Sync + 'static {
     fn dialect(&self) -> Dialect;
     /// Whether its holder may see a pipeline, whether or not it exists.
     fn may_view(&self, pipeline: &PipelineId) -> bool;
+    /// What its holder sees of a pipeline. Asked when it joins, not for each message.
+    fn audience(&self, pipeline: &PipelineId) -> Audience;
     /// Puts a message into its buffer. Never waits.
     fn emit(&self, event: &str, payload: &RawValue) -> Sent;
 }

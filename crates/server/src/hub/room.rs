@@ -15,15 +15,16 @@ use ragpulse_protocol::status::{Limits, ResetReason};
 use ragpulse_protocol::{
     Cursor, Epoch, Event, Liveness, Object, PipelineId, PipelineStatus, PipelineType, Timestamp, apply,
 };
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use tokio::sync::watch;
 
 pub(crate) use self::follow::{Advance, Question};
 use self::follow::{Follower, Owed};
-use super::outlet::{Dialect, Sent};
+use super::outlet::Sent;
 use super::ring::Ring;
-use super::snapshot::{SnapshotCache, with_current_status};
+use super::snapshot::{Forms, SnapshotCache};
 use super::sync::Mutex;
+use crate::auth::Audience;
 use crate::config::HubLimits;
 use crate::log::Record;
 use crate::metrics::Metrics;
@@ -173,12 +174,12 @@ impl Room {
         inner.snapshots.forget();
         inner.ring.push(record.clone());
 
-        let mut reference: Option<Box<RawValue>> = None;
+        let mut forms = Forms::new(&record);
         inner.followers.retain(|id, follower| {
             if !follower.live {
                 return true;
             }
-            let payload = payload_for(follower.outlet.dialect(), &record, state, &mut reference, now);
+            let payload = forms.get(follower.outlet.dialect(), follower.audience, state, now);
             match follower.outlet.emit(&record.name, payload) {
                 Sent::Buffered => {
                     follower.position = record.seq;
@@ -297,21 +298,14 @@ impl Room {
         self.metrics.delivered(DeliveredEvent::of("heartbeat"), Way::Socket, sent, payload.get().len());
     }
 
+    /// From now on an outlet sees so much; what it has got it has.
+    pub(crate) fn set_audience(&self, outlet: u64, audience: Audience) {
+        if let Some(follower) = self.inner.lock().followers.get_mut(&outlet) {
+            follower.audience = audience;
+        }
+    }
+
     pub(crate) fn clear_outlets(&self) {
         self.inner.lock().followers.clear();
-    }
-}
-
-fn payload_for<'a>(
-    dialect: Dialect,
-    record: &'a Record,
-    state: &PipelineStatus,
-    reference: &'a mut Option<Box<RawValue>>,
-    now: Timestamp,
-) -> &'a RawValue {
-    if dialect == Dialect::Reference && &*record.name == "status:update" {
-        reference.get_or_insert_with(|| with_current_status(record, state, now))
-    } else {
-        &record.payload
     }
 }

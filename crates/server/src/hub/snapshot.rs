@@ -9,11 +9,20 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::outlet::Dialect;
+use crate::auth::{Audience, Redaction};
 use crate::log::Record;
 
-/// The snapshots of one state.
+/// The snapshots of one state, by who sees how much of it.
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotCache {
+    full: Wholes,
+    /// Those without what is hidden, and what that is.
+    masked: Option<(Redaction, Wholes)>,
+}
+
+/// The snapshots of one state for one audience.
+#[derive(Debug, Default)]
+struct Wholes {
     native: Option<Arc<RawValue>>,
     /// Also when it was made: it counts seconds down.
     reference: Option<(Timestamp, Arc<RawValue>)>,
@@ -25,20 +34,28 @@ impl SnapshotCache {
         *self = Self::default();
     }
 
-    /// The snapshot of `state`, for this dialect and reason.
+    /// The snapshot of `state`, for this dialect, audience and reason.
     pub(crate) fn get(
         &mut self,
         state: &PipelineStatus,
         dialect: Dialect,
+        audience: Audience,
         reason: Option<&ResetReason>,
         now: Timestamp,
     ) -> Arc<RawValue> {
-        let make = || Arc::from(serialize(state, dialect, now));
+        let wholes = match audience {
+            Audience::Full => &mut self.full,
+            Audience::Redacted(redaction) => {
+                let own = self.masked.take().filter(|(of, _)| *of == redaction);
+                &mut self.masked.insert(own.unwrap_or_else(|| (redaction, Wholes::default()))).1
+            }
+        };
+        let make = || Arc::from(serialize(state, dialect, audience, now));
         let whole = match dialect {
-            Dialect::Native => self.native.get_or_insert_with(make).clone(),
+            Dialect::Native => wholes.native.get_or_insert_with(make).clone(),
             Dialect::Reference => {
-                let fresh = self.reference.take().filter(|(at, _)| now.millis_since(*at) < 1_000);
-                self.reference.insert(fresh.unwrap_or_else(|| (now, make()))).1.clone()
+                let fresh = wholes.reference.take().filter(|(at, _)| now.millis_since(*at) < 1_000);
+                wholes.reference.insert(fresh.unwrap_or_else(|| (now, make()))).1.clone()
             }
         };
         match reason {
@@ -49,14 +66,61 @@ impl SnapshotCache {
 }
 
 /// Serializes a state in full where it is small enough, and with fewer files where it is not.
-fn serialize(state: &PipelineStatus, dialect: Dialect, now: Timestamp) -> Box<RawValue> {
-    let mut text = write(state, dialect, now);
+fn serialize(state: &PipelineStatus, dialect: Dialect, audience: Audience, now: Timestamp) -> Box<RawValue> {
+    let write = |state: &PipelineStatus| {
+        let whole = raw(write(state, dialect, now));
+        match audience {
+            Audience::Full => whole,
+            Audience::Redacted(redaction) => redaction.of(&whole).into_owned(),
+        }
+    };
+    let mut whole = write(state);
     let mut limits = state.limits;
-    while text.len() > MAX_SNAPSHOT_BYTES && (limits.open > 1 || limits.ended > 1) {
+    while whole.get().len() > MAX_SNAPSHOT_BYTES && (limits.open > 1 || limits.ended > 1) {
         limits = Limits { open: (limits.open / 2).max(1), ended: (limits.ended / 2).max(1) };
-        text = write(&state.clone().limited_to(limits), dialect, now);
+        whole = write(&state.clone().limited_to(limits));
     }
-    raw(text)
+    whole
+}
+
+/// One event in the forms in which it goes out, each made when it is first needed. For who sees all of RagPulse's own
+/// shape, which is nearly everybody, that is the event as it is.
+pub(crate) struct Forms<'a> {
+    record: &'a Record,
+    reference: Option<Box<RawValue>>,
+    /// Without what is hidden, as it is and in the reference's shape; and what was hidden.
+    masked: [Option<(Redaction, Box<RawValue>)>; 2],
+}
+
+impl<'a> Forms<'a> {
+    pub(crate) fn new(record: &'a Record) -> Self {
+        Self { record, reference: None, masked: [None, None] }
+    }
+
+    /// The event for one dialect and audience, with the state after it.
+    #[inline]
+    pub(crate) fn get(
+        &mut self,
+        dialect: Dialect,
+        audience: Audience,
+        state: &PipelineStatus,
+        now: Timestamp,
+    ) -> &RawValue {
+        // Nearly everybody, for each delivery.
+        if dialect == Dialect::Native && audience == Audience::Full {
+            return &self.record.payload;
+        }
+        let in_reference = dialect == Dialect::Reference && &*self.record.name == "status:update";
+        let whole = if in_reference {
+            self.reference.get_or_insert_with(|| with_current_status(self.record, state, now))
+        } else {
+            &self.record.payload
+        };
+        let Audience::Redacted(redaction) = audience else { return whole };
+        let place = &mut self.masked[usize::from(in_reference)];
+        let made = place.take().filter(|(of, _)| *of == redaction);
+        &place.insert(made.unwrap_or_else(|| (redaction, redaction.of(whole).into_owned()))).1
+    }
 }
 
 /// The state as it is sent over HTTP: within the size of a snapshot.

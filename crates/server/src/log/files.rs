@@ -4,6 +4,7 @@ use ragpulse_protocol::http::FilesPage;
 use ragpulse_protocol::{FileStatus, PipelineStatus};
 
 use super::FilesQuery;
+use crate::auth::{Field, Redaction};
 
 /// How many files are looked at in one go.
 const AT_ONCE: usize = 2_000;
@@ -20,7 +21,7 @@ pub(super) fn page(query: FilesQuery, mut look: impl FnMut(&mut dyn FnMut(&Pipel
             for file in state.files.after(after, query.state).take(AT_ONCE) {
                 looked_at += 1;
                 after = file.seq;
-                if wanted.as_deref().is_none_or(|wanted| contains(file, wanted)) {
+                if wanted.as_deref().is_none_or(|wanted| contains(file, wanted, query.hidden)) {
                     files.push(file.clone());
                     if files.len() > query.limit {
                         break;
@@ -37,16 +38,16 @@ pub(super) fn page(query: FilesQuery, mut look: impl FnMut(&mut dyn FnMut(&Pipel
 }
 
 /// Whether the text, in lower case, is in what people know a file by: its name, id and path, and what became of it.
-fn contains(file: &FileStatus, wanted: &str) -> bool {
+fn contains(file: &FileStatus, wanted: &str, hidden: Redaction) -> bool {
     let has = |text: &str| text.to_lowercase().contains(wanted);
     has(&file.name)
         || has(&file.id)
-        || file.path.as_deref().is_some_and(has)
-        || file.message.as_deref().is_some_and(has)
+        || (!hidden.hides(Field::Path) && file.path.as_deref().is_some_and(has))
+        || (!hidden.hides(Field::Message) && file.message.as_deref().is_some_and(has))
         || file.reason.as_ref().is_some_and(|reason| has(reason.as_str()))
         || file.error.as_ref().is_some_and(|error| {
             has(&error.kind)
-                || has(&error.message)
+                || (!hidden.hides(Field::ErrorMessage) && has(&error.message))
                 || error.stage.as_ref().is_some_and(|stage| has(stage.as_str()))
         })
 }

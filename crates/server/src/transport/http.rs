@@ -12,8 +12,11 @@ mod stream;
 mod trace;
 
 use axum::Router;
+use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, VARY};
 use ragpulse_protocol::{Code, Problem};
 
 use super::problem_response;
@@ -34,6 +37,7 @@ pub(super) fn routes(hub: &Hub) -> Router {
         .route("/api/pipelines/{id}/history", only(get(history::history)));
     let routes =
         if hub.0.config.metrics { routes.route("/metrics", only(get(metrics::metrics))) } else { routes };
+    let routes = if hub.0.authoriser.has_keys() { routes.layer(map_response(private)) } else { routes };
     let routes = if hub.0.config.dashboard { dashboard::routes(routes) } else { routes };
     routes.with_state(hub.clone())
 }
@@ -41,6 +45,19 @@ pub(super) fn routes(hub: &Hub) -> Router {
 /// Gives every request an id, and counts the answers.
 pub(super) fn traced(routes: Router, hub: &Hub) -> Router {
     routes.layer(axum::middleware::from_fn_with_state(hub.clone(), trace::around))
+}
+
+/// What is answered to one token is for nobody else: no shared cache may keep it, and no cache may take it for another's.
+async fn private(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    let given = headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or("no-store");
+    if !given.contains("private")
+        && let Ok(value) = HeaderValue::from_str(&format!("private, {given}"))
+    {
+        headers.insert(CACHE_CONTROL, value);
+    }
+    headers.append(VARY, HeaderValue::from_static("authorization"));
+    answer
 }
 
 /// Answers other methods with a problem, too.

@@ -5,22 +5,27 @@ mod ingest;
 mod layer;
 mod meter;
 mod peer;
+mod rights;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::connect_info::ConnectInfo;
 use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{PipelineType, Problem};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
+use socketioxide::socket::Sid;
 use socketioxide::{SocketIo, TransportType};
 
 pub use layer::HubLayer;
+pub(crate) use rights::Reviewer;
 
 use self::peer::{Peers, Who};
-use crate::auth::Principal;
+use crate::auth::Caller;
 use crate::doors::DoorsLayer;
 use crate::hub::{Dialect, Hub};
 use crate::metrics::sessions::SILENT_MS;
@@ -87,6 +92,16 @@ impl SocketEnd {
         }
     }
 
+    /// What looks through the rights of its sockets.
+    pub(crate) fn reviewer(&self) -> Reviewer {
+        Reviewer(self.peers.clone())
+    }
+
+    /// The socket of a reporter.
+    pub(crate) fn reporter(&self, sid: Sid) -> Option<SocketRef> {
+        self.io.of("/ingest")?.get_socket(sid)
+    }
+
     /// Ends every connection. Does not return while a peer does not read, so put it in a deadline.
     pub(crate) async fn close(&self) {
         self.io.close().await;
@@ -127,11 +142,12 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
         let (peers, implicit) = (peers.clone(), implicit.clone());
         // Handlers are registered before the connection is acknowledged: a client may speak right after it.
         move |socket: SocketRef, TryData(auth): TryData<Value>| {
-            let admitted = admit(&peers, &socket, auth.ok().as_ref());
-            if admitted.is_ok() {
-                commands::register(&socket, &peers, dialect, implicit.clone());
+            let (peers, implicit) = (peers.clone(), implicit.clone());
+            async move {
+                admit(&peers, &socket, auth.ok()).await?;
+                commands::register(&socket, &peers, dialect, implicit);
+                Ok::<(), Refused>(())
             }
-            async move { admitted }
         }
     };
     let connected = {
@@ -152,10 +168,13 @@ fn ingest_namespace(io: &SocketIo, peers: &Arc<Peers>) {
     let admit = {
         let peers = peers.clone();
         move |socket: SocketRef, TryData(auth): TryData<Value>| {
-            let admitted = admit(&peers, &socket, auth.ok().as_ref())
-                .and_then(|()| peers.hub().place(transport(&socket)).map_err(Refused))
-                .map(|place| ingest::register(&socket, peers.hub(), place));
-            async move { admitted }
+            let peers = peers.clone();
+            async move {
+                let caller = admit(&peers, &socket, auth.ok()).await?;
+                let place = peers.hub().place(transport(&socket)).map_err(Refused)?;
+                ingest::register(&socket, peers.hub(), caller, place);
+                Ok::<(), Refused>(())
+            }
         }
     };
     io.ns("/ingest", (|_: SocketRef| async {}).with(admit));
@@ -170,7 +189,7 @@ fn transport(socket: &SocketRef) -> Transport {
 }
 
 /// Decides whether a socket may connect, and notes who it is.
-fn admit(peers: &Arc<Peers>, socket: &SocketRef, auth: Option<&Value>) -> Result<(), Refused> {
+async fn admit(peers: &Peers, socket: &SocketRef, auth: Option<Value>) -> Result<Caller, Refused> {
     let hub = peers.hub();
     let refuse = |cause, problem: Problem| {
         let metrics = &hub.0.metrics;
@@ -185,11 +204,12 @@ fn admit(peers: &Arc<Peers>, socket: &SocketRef, auth: Option<&Value>) -> Result
     if hub.0.metrics.connections.sum() >= hub.0.config.limits.connections as u64 {
         return refuse(HandshakeCause::Limit, crate::hub::full());
     }
-    let token = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str);
-    let who: Principal = match hub.0.authoriser.authenticate(token) {
-        Ok(who) => who,
+    let token = auth.as_ref().and_then(|auth| auth.get("token")).and_then(Value::as_str);
+    let address = socket.req_parts().extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let caller = match hub.admit(token, address).await {
+        Ok(caller) => caller,
         Err(problem) => return refuse(HandshakeCause::Auth, problem),
     };
-    socket.extensions.insert(Who(Arc::new(who)));
-    Ok(())
+    socket.extensions.insert(Who(caller.clone()));
+    Ok(caller)
 }

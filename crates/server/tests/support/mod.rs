@@ -1,6 +1,7 @@
 //! A hub on a free port of the loopback address, and shorthand for talking to it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod auth;
 pub mod follow;
 pub mod socket;
 

@@ -153,6 +153,11 @@ impl Socket {
         assert_eq!(self.waiting, [], "something came");
     }
 
+    /// Whether nothing but heartbeats has come that was not looked at.
+    pub fn is_silent(&self) -> bool {
+        self.waiting.iter().all(|(name, _)| name == "heartbeat")
+    }
+
     /// Leaves without a word.
     pub fn cut(self) {
         drop(self.stream);

@@ -1,7 +1,7 @@
 """What runs a reporter in one process: one lock around the machine, and one thread that sends.
 
 The thread is made with the first event and is a daemon: it keeps no program from ending. Where none can be made,
-because the interpreter ends, whoever waits for the queue to empty sends by himself.
+because the interpreter ends or has too many, whoever waits for the queue to empty sends by himself; each event tries.
 
 Callers may be in any thread, in a signal's handler, or in a finalizer that ran in the middle of another call: who
 already holds the lock leaves the event to be taken when the lock is let go. After a fork the child begins anew: its own
@@ -69,6 +69,8 @@ class Engine:
         self._begin(is_worker=False)
         self._online_said = joins
         process.register(self)
+        # Where it is made in another thread, with the first call from the main one.
+        self._is_watched = process.watch_sigterm(settings.on_sigterm)
 
     def _begin(self, *, is_worker: bool) -> None:
         """As new, in this process."""
@@ -141,6 +143,8 @@ class Engine:
             self._take(event, data, event_id, time)
         except Exception as error:
             self._reject_here(event, data, error)
+        if not self._is_watched:
+            self._is_watched = process.watch_sigterm(self.settings.on_sigterm)
         if not self._later.empty():
             self._do_later()
         if self._after_call is not None and threading.current_thread() is threading.main_thread():
@@ -320,10 +324,13 @@ class Engine:
     def _start(self, thread: threading.Thread) -> None:
         try:
             thread.start()
+            self._threadless = False
         except RuntimeError:
-            # The interpreter ends: whoever flushes sends.
+            # The interpreter ends, or there are too many threads for now: whoever flushes sends, and the next event
+            # tries again.
             self._threadless = True
-            log.debug("no thread can be started any more")
+            self._thread = None
+            log.debug("no thread can be started")
         process.watch_end()
 
     def _run(self, until: Callable[[], float] | None = None, done: threading.Event | None = None) -> None:
@@ -342,6 +349,9 @@ class Engine:
         if self._client is not None:
             self._client.close()
             self._client = None
+        if done is not None:
+            # For a thread that was started meanwhile, and found a request under way.
+            self._wake.put(None)
 
     def _step(self, now: float, until: float | None) -> None:
         with self._lock:

@@ -150,24 +150,26 @@ def _forked() -> None:
         log.exception("a reporter could not be set up in a forked process")
 
 
-def watch_sigterm(how: OnSigterm) -> None:
-    """Lets SIGTERM end the pipeline as it should end.
+def watch_sigterm(how: OnSigterm) -> bool:
+    """Lets SIGTERM end the pipeline as it should end. Whether that is settled: only the main thread can set handlers.
 
-    `auto`: where nobody handles it, and the process still dies of it. `chain`: also before the handler there is. Either
-    only in the main thread, where handlers are set.
+    `auto`: where nobody handles it, and the process still dies of it. `chain`: also before the handler there is.
     """
     global _chained
-    if how == "never" or threading.current_thread() is not threading.main_thread():
-        return
+    if how == "never":
+        return True
+    if threading.current_thread() is not threading.main_thread():
+        return False
     before = signal.getsignal(signal.SIGTERM)
     if before is on_sigterm or not (before is signal.SIG_DFL or (how == "chain" and callable(before))):
-        return
+        return True
     try:
         signal.signal(signal.SIGTERM, on_sigterm)
     except (ValueError, OSError):
         # A subinterpreter, or a system without it.
-        return
+        return True
     _chained = before
+    return True
 
 
 def on_sigterm(number: int, frame: FrameType | None) -> None:

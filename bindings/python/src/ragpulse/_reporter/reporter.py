@@ -78,7 +78,6 @@ class _Base:
                 on_rejected=on_rejected,
             )
         )
-        process.watch_sigterm(on_sigterm)
 
     @property
     def pipeline_id(self) -> str:
@@ -173,7 +172,6 @@ def _again(kind: type[Self], settings: Settings, joins: bool) -> Self:
     reporter = kind.__new__(kind)
     reporter._retryable = is_retryable
     reporter._engine = Engine(settings, joins=joins)
-    process.watch_sigterm(settings.on_sigterm)
     return reporter
 
 
@@ -206,7 +204,8 @@ class Reporter(_Base):
     - `exit_timeout` (seconds): how long the end of the program waits at most for the hub to take what is left; one
       second at most while the hub is known to be away.
     - `on_sigterm`: `auto` handles SIGTERM where nobody else does, and the process then dies of it as before; `chain`
-      also goes before a handler that is there; `never`. As every handler in Python, it runs when the interpreter comes
+      also goes before a handler that is there; `never`. The main thread has to make the reporter for that, or to call
+      it once: no other can set a handler. As every handler in Python, it runs when the interpreter comes
       to it: a main thread that is in a long call into C dies after that call.
     - `on_rejected`: called with each event that the hub refuses for good, from the thread that sends.
     - `retryable`: tells of an exception whether trying again may help.

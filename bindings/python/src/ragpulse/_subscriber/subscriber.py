@@ -4,7 +4,12 @@ What may come in: anything that answers at the hub's address. What they never do
 than one answer of the hub; go on where the hub refuses.
 """
 
+import asyncio
+import concurrent.futures
+import contextlib
+import os
 import time
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
@@ -15,6 +20,8 @@ import httpx
 
 from ragpulse._backoff import Backoff
 from ragpulse._endpoint import Answer, Endpoint, HubError, from_environment, name, quietly, read, too_long, unreachable
+from ragpulse._reporter import process
+from ragpulse._subscriber.loop import Loop
 from ragpulse._subscriber.machine import WAIT_SECONDS, Ask, Poller, Refused, Update
 from ragpulse.session import Cursor
 
@@ -40,6 +47,7 @@ class _Base:
         self._poller = Poller(name("pipeline id", pipeline_id), Backoff(0.25, 30.0), resume)
         self._news: deque[Update] = deque()
         self._closed = False
+        self._client = httpx.AsyncClient(**self._options())
 
     @property
     def pipeline_id(self) -> str:
@@ -73,8 +81,38 @@ class _Base:
     def _options(self) -> dict[str, Any]:
         return self._endpoint.options(WAIT_SECONDS + _GRACE)
 
-    def _heard(self, answer: Answer) -> None:
-        self._news.extend(self._poller.answered(answer, time.monotonic()))
+    async def _fill(self, deadline: float | None) -> bool:
+        """Waits for news, which it takes nothing of: who waits may be gone by then. Whether there is some."""
+        while not self._closed:
+            if self._news:
+                return True
+            step = self._next_step(deadline)
+            if isinstance(step, Ask):
+                answer = await self._ask(step)
+                self._news.extend(self._poller.answered(answer, time.monotonic()))
+            else:
+                until = step if deadline is None else min(step, deadline)
+                await anyio.sleep(max(0.0, until - time.monotonic()))
+            # Asked first: who gives no time is told what there is.
+            if not self._news and deadline is not None and time.monotonic() >= deadline:
+                return False
+        return False
+
+    async def _ask(self, ask: Ask) -> Answer:
+        try:
+            url = self._endpoint.events(self.pipeline_id)
+            # Not longer than it was asked to hold its answer: one that is stuck is not to hold up who waits a second.
+            timeout = self._endpoint.options(int(ask.query["wait"]) + _GRACE)["timeout"]
+            with quietly():
+                async with self._client.stream("GET", url, params=ask.query, timeout=timeout) as response:
+                    content = bytearray()
+                    async for chunk in response.aiter_bytes():
+                        content += chunk
+                        if len(content) > _MAX_ANSWER:
+                            return too_long(response.status_code, _MAX_ANSWER)
+                    return read(response.status_code, response.headers, bytes(content))
+        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
+            return unreachable(error)
 
 
 class Subscriber(_Base):
@@ -82,12 +120,13 @@ class Subscriber(_Base):
 
     ```python
     for update in Subscriber("my-docs"):
-        print(update.event, update.status["counts"])
+        print(update.event, update.status and update.status["counts"])
     ```
 
     First comes the whole state (`pipeline:status`), then every event, once and in order, with the state after it.
     While the hub is away it waits; then it goes on where it was, or, where that is not kept any more, with the whole
-    state and the reason. A pipeline that the hub does not know yet is waited for.
+    state and the reason. A pipeline that the hub does not know yet is waited for. A process that is forked off goes on
+    by itself, from where this one was.
 
     - `pipeline_id`: default: `RAG_PIPELINE_ID`. `url`, `token`: as for a `Reporter`.
     - `resume`: the `status` of the last update that was seen, in an earlier run perhaps: what came since comes first.
@@ -104,41 +143,60 @@ class Subscriber(_Base):
         resume: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(pipeline_id, url=url, token=token, resume=resume)
-        self._client = httpx.Client(**self._options())
+        self._begin()
+
+    def _begin(self) -> None:
+        """As new, in this process."""
+        self._pid = os.getpid()
+        self._loop = Loop()
+        self._waiting: concurrent.futures.Future[bool] | None = None
+        # Where a program forgets to close it, what it holds goes with it.
+        self._stop = weakref.finalize(self, _stop, self._loop, self._client)
+
+    def _after_fork(self) -> None:
+        """In a process that was forked off, the loop has no thread, and the connection is the parent's."""
+        if self._pid == os.getpid():
+            return
+        self._stop.detach()
+        process.abandon((self._loop, self._client, self._waiting))
+        self._client = httpx.AsyncClient(**self._options())
+        self._begin()
 
     def next(self, timeout: float | None = None) -> Update | None:
-        """The next update; None when none came in so many seconds (a hub counts whole ones), or it was closed."""
+        """The next update; None when none came in so many seconds, or it was closed.
+
+        A hub counts whole seconds, and one that does not answer is given ten more.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._closed:
-            if self._news:
-                return self._news.popleft()
-            now = time.monotonic()
-            if deadline is not None and now >= deadline:
+        while True:
+            with contextlib.suppress(IndexError):
+                return None if self._closed else self._news.popleft()
+            if not self._wait(deadline):
                 return None
-            step = self._next_step(deadline)
-            if isinstance(step, Ask):
-                self._heard(self._ask(step))
-            else:
-                time.sleep(max(0.0, min(step, step if deadline is None else deadline) - now))
-        return None
+
+    def _wait(self, deadline: float | None) -> bool:
+        """Waits for news. Whether there is some, which another thread may take first."""
+        self._after_fork()
+        waiting = self._loop.run(self._fill(deadline))
+        self._waiting = waiting
+        if waiting is None:
+            return False
+        try:
+            # It may have been closed while that began.
+            return not (self._closed and waiting.cancel()) and waiting.result()
+        except (asyncio.CancelledError, concurrent.futures.CancelledError):
+            return False
+        finally:
+            # Also where a signal's handler has raised: nobody waits for it any more.
+            waiting.cancel()
 
     def close(self) -> None:
-        """Ends it. A thread that waits for news is let go with the hub's next answer, within 25 seconds."""
+        """Ends it, at once, also for a thread that waits for news. May be called from any thread, and again."""
+        self._after_fork()
         self._closed = True
-        self._client.close()
-
-    def _ask(self, ask: Ask) -> Answer:
-        try:
-            url = self._endpoint.events(self.pipeline_id)
-            with quietly(), self._client.stream("GET", url, params=ask.query) as response:
-                content = bytearray()
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    if len(content) > _MAX_ANSWER:
-                        return too_long(response.status_code, _MAX_ANSWER)
-                return read(response.status_code, response.headers, bytes(content))
-        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
-            return unreachable(error)
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._stop()
 
     def __iter__(self) -> "Subscriber":
         return self
@@ -158,51 +216,29 @@ class Subscriber(_Base):
         self.close()
 
 
+def _stop(loop: Loop, client: httpx.AsyncClient) -> None:
+    loop.run(client.aclose())
+    loop.stop()
+
+
 class AsyncSubscriber(_Base):
     """A `Subscriber` for programs that run in an event loop.
 
     ```python
     async with AsyncSubscriber("my-docs") as updates:
         async for update in updates:
-            print(update.event, update.status["counts"])
+            print(update.event, update.status and update.status["counts"])
     ```
     """
 
-    _client: httpx.AsyncClient | None = None
-
     async def next(self) -> Update | None:
         """The next update; None when it was closed. What has been given is not given again if this is cancelled."""
-        if self._client is None:
-            self._client = httpx.AsyncClient(**self._options())
-        while not self._closed:
-            if self._news:
-                return self._news.popleft()
-            step = self._next_step(None)
-            if isinstance(step, Ask):
-                self._heard(await self._ask(self._client, step))
-            else:
-                await anyio.sleep(max(0.0, step - time.monotonic()))
-        return None
+        return self._news.popleft() if await self._fill(None) else None
 
     async def close(self) -> None:
         """Ends it."""
         self._closed = True
-        if self._client is not None:
-            await self._client.aclose()
-
-    async def _ask(self, client: httpx.AsyncClient, ask: Ask) -> Answer:
-        try:
-            url = self._endpoint.events(self.pipeline_id)
-            with quietly():
-                async with client.stream("GET", url, params=ask.query) as response:
-                    content = bytearray()
-                    async for chunk in response.aiter_bytes():
-                        content += chunk
-                        if len(content) > _MAX_ANSWER:
-                            return too_long(response.status_code, _MAX_ANSWER)
-                    return read(response.status_code, response.headers, bytes(content))
-        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
-            return unreachable(error)
+        await self._client.aclose()
 
     def __aiter__(self) -> "AsyncSubscriber":
         return self

@@ -15,6 +15,8 @@ from ragpulse.compat._times import utc
 
 TIMES: Final = ("started_at", "last_check_time", "next_check_time")
 """Keys whose values are times."""
+_PLACES: Final = ("watch_directory", "watch_folder", "folder_id")
+"""Keys that say what is watched, as the bridge reads them too."""
 _LONGEST_KEY: Final = 128
 _LARGEST: Final = 4_096
 _EVENT: Final = 12_000
@@ -57,11 +59,12 @@ def _value(key: str, value: Any) -> tuple[bool, Any]:
 def changes(keys: Mapping[Any, Any]) -> list[dict[str, Any]]:
     """What `status:update` says of them, in as many parts as it takes: one, unless somebody keeps books in there.
 
-    A `folder_id` also says what is watched; totals, which the hub counts itself, go under `reported`.
+    A folder, by whatever key, also says what is watched; totals, which the hub counts itself, go under `reported`.
     """
     named = {str(key): value for key, value in keys.items()}
-    if named.get("folder_id") and "watch_location" not in named:
-        named["watch_location"] = named["folder_id"]
+    place = next((named[key] for key in _PLACES if named.get(key)), None)
+    if place and "watch_location" not in named:
+        named["watch_location"] = place
     totals = {key: value for key, value in named.items() if key.startswith("total_")}
     if totals and "reported" not in named:
         named["reported"] = totals

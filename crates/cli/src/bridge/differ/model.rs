@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
+use ragpulse_protocol::PipelineStatus;
 use serde_json::json;
 
 use super::super::time::Zone;
+use super::ends::LISTED;
 use super::hub::Hub;
 use super::*;
 

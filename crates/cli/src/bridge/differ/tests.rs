@@ -1,5 +1,7 @@
+use ragpulse_protocol::{Liveness, PipelineStatus};
 use serde_json::json;
 
+use super::super::keys::{LeftOut, REPORTED};
 use super::super::time::Zone;
 use super::hub::Hub;
 use super::*;
@@ -343,6 +345,29 @@ fn a_server_that_was_away_is_offline_and_then_online_anew() {
 }
 
 #[test]
+fn keys_that_find_no_room_are_named_once() {
+    let mut w = World::new();
+    for n in 0..70 {
+        w.set(&format!("key{n:02}"), json!(n));
+    }
+    w.set("counts", json!(1)).look(1);
+    let no_room: Vec<String> = (60..70).map(|n| format!("key{n}")).collect();
+    let not_taken = vec!["counts".to_owned()];
+    assert_eq!(w.differ.left_out(), LeftOut { no_room, not_taken });
+    assert!(w.state().extra.contains_key("key59") && !w.state().extra.contains_key("key60"));
+    w.set("key69", json!("other")).set("key70", json!(1)).look(2);
+    let no_room = vec!["key70".to_owned()];
+    assert_eq!(w.differ.left_out(), LeftOut { no_room, ..LeftOut::default() }, "only what is new");
+    for n in 0..2_000 {
+        w.set(&format!("more{n}"), json!(n));
+    }
+    w.look(3);
+    assert!(w.differ.left_out().no_room.len() < 600, "what is remembered is bounded");
+    w.look(4);
+    assert_eq!(w.differ.left_out(), LeftOut::default());
+}
+
+#[test]
 fn keys_that_changed_become_one_update() {
     let mut w = World::new();
     w.set("folder_id", json!("F1"))
@@ -355,6 +380,7 @@ fn keys_that_changed_become_one_update() {
     assert_eq!(w.state().extra["folder_id"], "F1");
     assert_eq!(w.state().watch_location.as_deref(), Some("F1"));
     assert_eq!(w.state().next_check_time, Some(at(60)));
+    assert_eq!(w.differ.left_out(), LeftOut { not_taken: vec!["huge".to_owned()], ..LeftOut::default() });
     assert!(
         !w.state().extra.contains_key("huge") && !w.state().extra.contains_key("seconds_until_next_check")
     );

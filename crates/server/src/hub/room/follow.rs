@@ -12,6 +12,7 @@ use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Cursor, PipelineStatus, Timestamp};
 
 use super::{Budget, Room};
+use crate::auth::Audience;
 use crate::hub::outlet::{Dialect, Outlet, Sent};
 use crate::hub::ring::Ring;
 use crate::hub::snapshot::{SnapshotCache, with_current_status};
@@ -26,6 +27,8 @@ const GROWTH: u64 = 2;
 /// A subscriber is a position in the ring.
 pub(super) struct Follower {
     pub(super) outlet: Arc<dyn Outlet>,
+    /// What its holder sees, as it was when it joined.
+    pub(super) audience: Audience,
     /// The last `seq` in its buffer.
     pub(super) position: u64,
     /// At the head, so that new events go to it at once.
@@ -133,6 +136,7 @@ impl Room {
             leaving: false,
             joined_at: inner.state.as_ref().map_or(0, |state| state.seq),
             generation: inner.generation,
+            audience: outlet.audience(&self.id),
             outlet,
         };
         let mut question = None;
@@ -248,7 +252,7 @@ impl Room {
 
     /// Continues a follower that is behind, from the ring, by at most one slice. The emits are outside the lock.
     pub(crate) fn advance(&self, outlet: u64, now: Timestamp) -> Moved {
-        let (out, slice, generation, joined_at, reference) = {
+        let (out, slice, generation, audience, joined_at, reference) = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
             let Some(follower) = inner.followers.get_mut(&outlet) else { return Advance::Gone.after(0) };
@@ -256,7 +260,7 @@ impl Room {
                 return Advance::Live.after(0);
             }
             if let Some(Owed::Farewell(record)) = &follower.owed {
-                match follower.outlet.emit(&record.name, &record.payload) {
+                match follower.outlet.emit(&record.name, &follower.audience.of(&record.payload)) {
                     Sent::Buffered if !follower.leaving => {
                         let name = DeliveredEvent::of(&record.name);
                         self.metrics.delivered(name, Way::Socket, 1, record.size());
@@ -314,14 +318,15 @@ impl Room {
             let updates = slice.iter().any(|record| &*record.name == "status:update");
             let reference =
                 (follower.outlet.dialect() == Dialect::Reference && updates).then(|| state.clone());
-            (follower.outlet.clone(), slice, follower.generation, follower.joined_at, reference)
+            let Follower { generation, audience, joined_at, .. } = *follower;
+            (follower.outlet.clone(), slice, generation, audience, joined_at, reference)
         };
         let mut reached = None;
         let mut last = Sent::Buffered;
         let mut count = 0;
         for record in &slice {
             let current = reference.as_ref().map(|state| with_current_status(record, state, now));
-            last = out.emit(&record.name, current.as_deref().unwrap_or(&record.payload));
+            last = out.emit(&record.name, &audience.of(current.as_deref().unwrap_or(&record.payload)));
             if last != Sent::Buffered {
                 break;
             }
@@ -394,7 +399,8 @@ impl Room {
             Some(Owed::Snapshot(reason)) => reason.clone(),
             _ => None,
         };
-        let payload = snapshots.get(state, follower.outlet.dialect(), reason.as_ref(), now);
+        let (dialect, audience) = (follower.outlet.dialect(), follower.audience);
+        let payload = snapshots.get(state, dialect, audience, reason.as_ref(), now);
         let sent = follower.outlet.emit("pipeline:status", &payload);
         if sent == Sent::Buffered {
             let name = DeliveredEvent::of("pipeline:status");

@@ -103,6 +103,9 @@ impl Outlet for Fake {
         self.dialect
     }
 
+    fn audience(&self, _: &PipelineId) -> crate::auth::Audience {
+        crate::auth::Audience::Full
+    }
     fn may_view(&self, _: &PipelineId) -> bool {
         true
     }

@@ -54,6 +54,9 @@ impl Outlet for Way {
         Dialect::Native
     }
 
+    fn audience(&self, _: &PipelineId) -> crate::auth::Audience {
+        crate::auth::Audience::Full
+    }
     fn may_view(&self, _: &PipelineId) -> bool {
         true
     }

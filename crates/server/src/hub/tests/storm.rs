@@ -45,6 +45,9 @@ impl Outlet for Lean {
         Dialect::Native
     }
 
+    fn audience(&self, _: &PipelineId) -> crate::auth::Audience {
+        crate::auth::Audience::Full
+    }
     fn may_view(&self, _: &PipelineId) -> bool {
         true
     }

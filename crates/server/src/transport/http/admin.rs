@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use ragpulse_protocol::{Code, FileState, Problem};
 
-use super::events::json;
+use super::events::{json, unwritable};
 use super::extract::{Params, Pipeline, Refusal, Viewed, Who};
 use crate::hub::{Hub, closing, store_problem, unknown_pipeline};
 use crate::log::FilesQuery;
@@ -25,7 +25,7 @@ pub(super) async fn ready(State(hub): State<Hub>) -> Result<Response, Refusal> {
 
 pub(super) async fn files(
     State(hub): State<Hub>,
-    Viewed(pipeline): Viewed,
+    Viewed(caller, pipeline): Viewed,
     params: Params,
 ) -> Result<Response, Refusal> {
     let state = match params.text("state") {
@@ -39,16 +39,23 @@ pub(super) async fn files(
             })?)
         }
     };
+    // Also from the search: what one may not read one may not ask for letter by letter.
+    let redaction = hub.audience(&caller.who, &pipeline).redaction();
     let limit: usize = params.get("limit", Code::InvalidRequest, "a whole number from 1")?.unwrap_or(100);
     let query = FilesQuery {
         state,
         contains: params.text("q").map(str::to_owned),
         after: params.get("after", Code::InvalidRequest, "a whole number from 0")?.unwrap_or(0),
         limit: limit.clamp(1, 1_000),
+        hidden: redaction,
     };
     let page = hub.0.log.files(&pipeline, query).await.map_err(|error| store_problem(&error))?;
     match page {
-        Some(page) => Ok(json(&page)),
+        Some(page) if redaction.is_empty() => Ok(json(&page)),
+        Some(page) => match redaction.apply(&page) {
+            Some(page) => Ok(json(&page)),
+            None => Err(unwritable().into()),
+        },
         None => Err(unknown_pipeline(&pipeline).into()),
     }
 }
@@ -56,9 +63,9 @@ pub(super) async fn files(
 /// Forgets a pipeline and its history.
 pub(super) async fn forget(
     State(hub): State<Hub>,
-    Who(who): Who,
+    Who(caller): Who,
     Pipeline(pipeline): Pipeline,
 ) -> Result<Response, Refusal> {
-    hub.forget(&who, &pipeline).await?;
+    hub.forget(&caller, &pipeline).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

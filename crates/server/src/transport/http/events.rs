@@ -1,5 +1,6 @@
 //! `GET /api/pipelines/{id}/events`: what came after a cursor, held until there is news.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +16,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::extract::{Params, Refusal, Told, Viewed};
+use crate::auth::{Act, Audience, Caller, Pass};
 use crate::hub::{Found, Hub, Way};
 use crate::log::Record;
 use crate::metrics::table::{self, DeliveredEvent, Poll, Transport};
 
 pub(super) async fn poll(
     State(hub): State<Hub>,
-    Viewed(pipeline): Viewed,
+    Viewed(caller, pipeline): Viewed,
     Told(told): Told,
     params: Params,
 ) -> Result<Response, Refusal> {
@@ -29,14 +31,19 @@ pub(super) async fn poll(
         hub.hear_client(&status, Way::Poll);
         hub.0.metrics.polled(&status.client_id, status.status == Activity::Background, hub.0.clock.now());
     }
-    let answer = held(&hub, &pipeline, &params).await;
+    let answer = held(&hub, &caller, &pipeline, &params).await;
     if answer.is_err() {
         hub.0.metrics.polls.add(Poll::Refused, 1);
     }
     answer
 }
 
-async fn held(hub: &Hub, pipeline: &PipelineId, params: &Params) -> Result<Response, Refusal> {
+async fn held(
+    hub: &Hub,
+    caller: &Caller,
+    pipeline: &PipelineId,
+    params: &Params,
+) -> Result<Response, Refusal> {
     let cursor = cursor(params)?;
     let wait: f64 = params.get("wait", Code::InvalidRequest, "a number of seconds, 0 to 30")?.unwrap_or(0.0);
     #[allow(clippy::cast_precision_loss)]
@@ -54,7 +61,7 @@ async fn held(hub: &Hub, pipeline: &PipelineId, params: &Params) -> Result<Respo
     }
     let limit = limit.min(MAX_PAGE) as usize;
     let place = hub.place(Transport::Poll)?;
-    let answer = answer(hub, pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
+    let answer = answer(hub, caller, pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
     drop(place);
     answer
 }
@@ -69,6 +76,7 @@ fn cursor(params: &Params) -> Result<Option<Cursor>, Refusal> {
 
 async fn answer(
     hub: &Hub,
+    caller: &Caller,
     pipeline: &PipelineId,
     cursor: Option<Cursor>,
     limit: usize,
@@ -79,6 +87,7 @@ async fn answer(
     let mut closing = hub.closing_signal();
     let deadline = tokio::time::Instant::now() + wait;
     let mut was_held = false;
+    let mut pass = (!wait.is_zero()).then(|| hub.pass(caller, Act::View, pipeline));
     loop {
         head.borrow_and_update();
         let found = hub.read(&room, cursor.as_ref(), limit).await?;
@@ -90,13 +99,18 @@ async fn answer(
         // A cursor of a pipeline that is gone is news; that one without a cursor is not there yet is not.
         let news = !empty || (matches!(found, Found::Unknown) && cursor.is_some());
         if news || tokio::time::Instant::now() >= deadline || *closing.borrow_and_update() {
+            if pass.is_some() {
+                // While it was held the right may have ended, a moment before the news.
+                hub.may(caller, Act::View, Some(pipeline))?;
+            }
             count(hub, pipeline, &found, cursor.is_some(), was_held);
-            return Ok(render(found, cursor));
+            return render(found, cursor, hub.audience(&caller.who, pipeline));
         }
         was_held = true;
         tokio::select! {
             _ = head.changed() => {}
             _ = closing.changed() => {}
+            problem = over(&mut pass) => return Err(problem.into()),
             () = tokio::time::sleep_until(deadline) => {}
         }
     }
@@ -127,11 +141,19 @@ fn count(hub: &Hub, pipeline: &PipelineId, found: &Found, had_cursor: bool, was_
     metrics.polls.add(result, 1);
 }
 
+/// Waits until the right of who waits has ended.
+async fn over(pass: &mut Option<Pass>) -> Problem {
+    match pass {
+        Some(pass) => pass.over().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// An event of a page, its payload as it stands in the ring.
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
     event: &'a str,
-    data: &'a RawValue,
+    data: Cow<'a, RawValue>,
 }
 
 #[derive(Serialize)]
@@ -142,8 +164,8 @@ struct Lines<'a> {
     events: Vec<Line<'a>>,
 }
 
-fn render(found: Found, cursor: Option<Cursor>) -> Response {
-    match found {
+fn render(found: Found, cursor: Option<Cursor>, audience: Audience) -> Result<Response, Refusal> {
+    Ok(match found {
         Found::Unknown => json(&EventsPage {
             epoch: None,
             seq: 0,
@@ -155,16 +177,22 @@ fn render(found: Found, cursor: Option<Cursor>) -> Response {
             epoch: &epoch,
             seq: records.last().map_or(cursor.map_or(0, |cursor| cursor.seq), |record| record.seq),
             up_to_date,
-            events: records.iter().map(line).collect(),
+            events: records.iter().map(|record| line(record, audience)).collect(),
         }),
         Found::State(snapshot, reason) => {
+            let snapshot = Box::new(audience.of_state(*snapshot).ok_or_else(unwritable)?);
             json(&SnapshotAnswer { epoch: snapshot.epoch.clone(), seq: snapshot.seq, snapshot, reason })
         }
-    }
+    })
 }
 
-pub(super) fn line(record: &Arc<Record>) -> Line<'_> {
-    Line { event: &record.name, data: &record.payload }
+pub(super) fn line(record: &Arc<Record>, audience: Audience) -> Line<'_> {
+    Line { event: &record.name, data: audience.of(&record.payload) }
+}
+
+/// What is left where something cannot be shown without what is hidden.
+pub(super) fn unwritable() -> Problem {
+    Problem::new(Code::Internal, "The answer could not be written.")
 }
 
 /// An answer that no cache may keep.
@@ -173,7 +201,7 @@ pub(super) fn json(value: &impl Serialize) -> Response {
         Ok(text) => ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
-            Refusal(Problem::new(Code::Internal, "The answer could not be written.")).into_response()
+            Refusal(unwritable()).into_response()
         }
     }
 }

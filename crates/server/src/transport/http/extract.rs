@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
+use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
@@ -11,7 +13,7 @@ use http::request::Parts;
 use ragpulse_protocol::command::ClientStatus;
 use ragpulse_protocol::{Code, PipelineId, Problem};
 
-use crate::auth::{Act, Principal, forbidden};
+use crate::auth::{Act, Caller};
 use crate::doors::CLIENT_STATUS;
 use crate::hub::Hub;
 use crate::transport::problem_response;
@@ -33,7 +35,7 @@ impl From<Problem> for Refusal {
 }
 
 /// Who asks, by the `Authorization` header.
-pub(super) struct Who(pub(super) Principal);
+pub(super) struct Who(pub(super) Caller);
 
 impl FromRequestParts<Hub> for Who {
     type Rejection = Refusal;
@@ -42,9 +44,11 @@ impl FromRequestParts<Hub> for Who {
             .headers
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")))
-            .map(str::trim);
-        Ok(Self(hub.0.authoriser.authenticate(token)?))
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        Ok(Self(hub.admit(token, address).await?))
     }
 }
 
@@ -62,19 +66,41 @@ impl FromRequestParts<Hub> for Pipeline {
     }
 }
 
-/// The pipeline in the path, of which the asker may see everything. Every route that reads takes this one.
-pub(super) struct Viewed(pub(super) PipelineId);
+/// Who asks, and the pipeline in the path, for which they may do this. Every route of a pipeline takes one of these before
+/// it reads anything else of a request, but for [`Pipeline`] where the hub asks.
+struct Allowed(Caller, PipelineId);
 
-impl FromRequestParts<Hub> for Viewed {
-    type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
-        let Who(who) = Who::from_request_parts(parts, hub).await?;
+impl Allowed {
+    async fn to(act: Act, parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
+        let Who(caller) = Who::from_request_parts(parts, hub).await?;
         let Pipeline(pipeline) = Pipeline::from_request_parts(parts, hub).await?;
-        if !hub.0.authoriser.allows(&who, Act::View, &pipeline) {
-            return Err(forbidden(&pipeline).into());
-        }
-        Ok(Self(pipeline))
+        hub.may(&caller, act, Some(&pipeline))?;
+        Ok(Self(caller, pipeline))
     }
+}
+
+macro_rules! allowed {
+    ($($(#[$doc:meta])* $name:ident = $act:ident;)*) => {$(
+        $(#[$doc])*
+        pub(super) struct $name(pub(super) Caller, pub(super) PipelineId);
+
+        impl FromRequestParts<Hub> for $name {
+            type Rejection = Refusal;
+            async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
+                let Allowed(caller, pipeline) = Allowed::to(Act::$act, parts, hub).await?;
+                Ok(Self(caller, pipeline))
+            }
+        }
+    )*};
+}
+
+allowed! {
+    /// Somebody who may see the pipeline in the path.
+    Viewed = View;
+    /// Somebody who may read its past.
+    Recalled = History;
+    /// Somebody who may report to it.
+    Reported = Report;
 }
 
 /// How the asker fares, where its header tells. Whatever stands there, the request goes on.

@@ -6,7 +6,7 @@ use ragpulse_protocol::{Code, Problem, Timestamp};
 use serde::Serialize;
 
 use super::events::{Line, json, line};
-use super::extract::{Params, Refusal, Viewed};
+use super::extract::{Params, Recalled, Refusal};
 use crate::hub::{Hub, store_problem, unknown_pipeline};
 use crate::log::HistoryQuery;
 
@@ -23,7 +23,7 @@ struct Answer<'a> {
 
 pub(super) async fn history(
     State(hub): State<Hub>,
-    Viewed(pipeline): Viewed,
+    Recalled(caller, pipeline): Recalled,
     params: Params,
 ) -> Result<Response, Refusal> {
     let time =
@@ -43,5 +43,7 @@ pub(super) async fn history(
     };
     let page = hub.0.log.history(&pipeline, query).await.map_err(|error| store_problem(&error))?;
     let Some(page) = page else { return Err(unknown_pipeline(&pipeline).into()) };
-    Ok(json(&Answer { events: page.records.iter().map(line).collect(), next_after: page.next_after }))
+    let audience = hub.audience(&caller.who, &pipeline);
+    let events = page.records.iter().map(|record| line(record, audience)).collect();
+    Ok(json(&Answer { events, next_after: page.next_after }))
 }

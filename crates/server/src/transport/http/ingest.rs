@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use ragpulse_protocol::command::PublishReceipt;
 use ragpulse_protocol::{Code, Problem, ReporterId};
 
-use super::extract::{Pipeline, Refusal, Who};
+use super::extract::{Refusal, Reported};
 use crate::doors::REPORTER;
 use crate::hub::Hub;
 use crate::ingest::parse_batch;
@@ -16,8 +16,7 @@ use crate::request_id::RequestId;
 
 pub(super) async fn publish(
     State(hub): State<Hub>,
-    Who(who): Who,
-    Pipeline(pipeline): Pipeline,
+    Reported(caller, pipeline): Reported,
     Extension(request): Extension<RequestId>,
     headers: HeaderMap,
     body: Body,
@@ -38,7 +37,7 @@ pub(super) async fn publish(
     })?;
     hub.0.metrics.ingest_bytes.add((), body.len() as u64);
     let events = parse_batch(&body, lines, limits)?;
-    Ok(Json(hub.publish(&who, &pipeline, reporter, events, &request).await?))
+    Ok(Json(hub.publish(&caller, &pipeline, reporter, events, &request).await?))
 }
 
 /// Whether the body has one event a line. Other types than JSON are refused: a form of a foreign page could send them.

@@ -14,16 +14,10 @@ use crate::metrics::refresh;
 
 pub(super) async fn metrics(
     State(hub): State<Hub>,
-    Who(who): Who,
+    Who(caller): Who,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    if !hub.0.authoriser.allows_hub(&who, Act::Metrics) {
-        return Err(Problem::new(
-            Code::Forbidden,
-            "This token does not allow to read metrics. Ask the operator for one that does.",
-        )
-        .into());
-    }
+    hub.may(&caller, Act::Metrics, None)?;
     let form = Form::of(headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default());
     refresh(&hub.0).await;
     let text = text(&hub.0.metrics, form).map_err(|_| {

@@ -13,15 +13,16 @@ use ragpulse_protocol::{PROTOCOL_VERSION, PipelineId, PipelineStatus, Timestamp,
 
 use super::events::json;
 use super::extract::{Params, Refusal, Who};
-use crate::auth::Act;
+use crate::auth::{Audience, Principal};
 use crate::hub::{Hub, Room};
 
 /// What identifies what is shown: position, liveness and role, but neither times nor countdowns.
-fn tag(rooms: &[std::sync::Arc<Room>], who: &str, hub: &Hub) -> String {
+fn tag(rooms: &[std::sync::Arc<Room>], who: &Principal, hub: &Hub) -> String {
     let mut hasher = DefaultHasher::new();
-    who.hash(&mut hasher);
+    (&who.name, &who.token_id, who.role).hash(&mut hasher);
     hub.advice().transport.as_str().hash(&mut hasher);
     for room in rooms {
+        hub.audience(who, &room.id).hash(&mut hasher);
         room.with_state(|state| {
             (room.id.as_str(), state.epoch.as_str(), state.seq, state.liveness.as_str()).hash(&mut hasher);
         });
@@ -31,7 +32,7 @@ fn tag(rooms: &[std::sync::Arc<Room>], who: &str, hub: &Hub) -> String {
 
 pub(super) async fn rag_status(
     State(hub): State<Hub>,
-    Who(who): Who,
+    Who(caller): Who,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -42,9 +43,9 @@ pub(super) async fn rag_status(
         .known()
         .into_iter()
         .filter(|room| wanted.is_none_or(|wanted| room.id.as_str() == wanted))
-        .filter(|room| hub.0.authoriser.allows(&who, Act::View, &room.id))
+        .filter(|room| hub.shows(&caller.who, &room.id))
         .collect();
-    let tag = tag(&rooms, &who.name, &hub);
+    let tag = tag(&rooms, &caller.who, &hub);
     let caching = if hub.0.authoriser.has_keys() { "private, no-cache" } else { "no-cache" };
     let given = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if given.split(',').any(|given| given.trim() == tag) {
@@ -54,7 +55,7 @@ pub(super) async fn rag_status(
     }
     let now = hub.0.clock.now();
     let pipelines: Vec<RagPipeline> =
-        rooms.iter().filter_map(|room| room.with_state(|state| pipeline(room, state, now))).collect();
+        rooms.iter().filter_map(|room| shown(room, hub.audience(&caller.who, &room.id), now)).collect();
     let body = status(&hub, pipelines, wanted, now);
     let text = serde_json::to_string(&body).unwrap_or_default();
     Ok((
@@ -62,6 +63,15 @@ pub(super) async fn rag_status(
         text,
     )
         .into_response())
+}
+
+fn shown(room: &Room, audience: Audience, now: Timestamp) -> Option<RagPipeline> {
+    let whole = room.with_state(|state| pipeline(room, state, now))?;
+    match audience {
+        Audience::Full => Some(whole),
+        // What cannot be shown without what is hidden is not shown.
+        Audience::Redacted(redaction) => redaction.apply(&whole),
+    }
 }
 
 fn pipeline(room: &Room, state: &PipelineStatus, now: Timestamp) -> RagPipeline {

@@ -14,7 +14,9 @@ use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{Code, Cursor, Problem};
 use tokio::sync::watch;
 
+use super::events::unwritable;
 use super::extract::{Params, Refusal, Viewed};
+use crate::auth::{Act, Audience, Caller, Pass};
 use crate::hub::{Found, Hub, Place, Room};
 use crate::log::Record;
 use crate::metrics::table::{DeliveredEvent, Transport, Way};
@@ -24,7 +26,7 @@ const PAGE: usize = 256;
 
 pub(super) async fn stream(
     State(hub): State<Hub>,
-    Viewed(pipeline): Viewed,
+    Viewed(caller, pipeline): Viewed,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
@@ -39,6 +41,8 @@ pub(super) async fn stream(
     let reader = Reader {
         head: room.head(),
         closing: hub.closing_signal(),
+        pass: hub.pass(&caller, Act::View, &pipeline),
+        caller,
         hub,
         room,
         cursor,
@@ -56,6 +60,8 @@ struct Reader {
     room: Arc<Room>,
     head: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
+    pass: Pass,
+    caller: Caller,
     cursor: Option<Cursor>,
     waiting: VecDeque<Event>,
     over: bool,
@@ -67,6 +73,12 @@ struct Reader {
 impl Reader {
     async fn next(&mut self) -> Option<Event> {
         loop {
+            // Also of what waits nothing is told to somebody whose right has ended.
+            if !self.over
+                && let Err(problem) = self.hub.standing(&self.caller.who)
+            {
+                return Some(self.end(&problem));
+            }
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
@@ -83,24 +95,30 @@ impl Reader {
             self.head.borrow_and_update();
             let found = match self.hub.read(&self.room, self.cursor.as_ref(), PAGE).await {
                 Ok(found) => found,
-                Err(problem) => {
-                    self.over = true;
-                    let data = serde_json::to_string(&problem).unwrap_or_default();
-                    return Some(Event::default().event("problem").data(data));
-                }
+                Err(problem) => return Some(self.end(&problem)),
             };
             if !self.take(found) {
                 self.live = true;
                 tokio::select! {
                     _ = self.head.changed() => {}
                     _ = self.closing.changed() => {}
+                    problem = self.pass.over() => return Some(self.end(&problem)),
                 }
             }
         }
     }
 
+    /// The last that is said.
+    fn end(&mut self, problem: &Problem) -> Event {
+        self.over = true;
+        self.waiting.clear();
+        let data = serde_json::to_string(problem).unwrap_or_default();
+        Event::default().event("problem").data(data)
+    }
+
     /// Queues what was found; false when it was nothing.
     fn take(&mut self, found: Found) -> bool {
+        let audience = self.hub.audience(&self.caller.who, &self.room.id);
         match found {
             Found::Unknown => {
                 // Forgotten, or not there yet. Who has heard the end of one life has no cursor in the next; who has not
@@ -111,7 +129,7 @@ impl Reader {
                 self.cursor = None;
                 let name = DeliveredEvent::of(&last.name);
                 self.hub.0.metrics.delivered(name, Way::Stream, 1, last.size());
-                self.waiting.push_back(event(&last));
+                self.waiting.push_back(event(&last, audience));
                 true
             }
             Found::Events { records, .. } => {
@@ -124,13 +142,19 @@ impl Reader {
                     let request_id = record.request_id.as_deref();
                     let (pipeline, name) = (&self.room.id, &*record.name);
                     tracing::debug!(request_id, %pipeline, seq = record.seq, event = name, "streamed");
-                    self.waiting.push_back(event(record));
+                    self.waiting.push_back(event(record, audience));
                     self.cursor = Some(record.cursor());
                 }
                 !records.is_empty()
             }
-            Found::State(mut state, reason) => {
+            Found::State(state, reason) => {
                 let cursor = state.cursor();
+                let Some(mut state) = audience.of_state(*state) else {
+                    let problem = unwritable();
+                    let end = self.end(&problem);
+                    self.waiting.push_back(end);
+                    return true;
+                };
                 state.reason = reason;
                 let data = serde_json::to_string(&state).unwrap_or_default();
                 let name = DeliveredEvent::of("pipeline:status");
@@ -144,6 +168,7 @@ impl Reader {
     }
 }
 
-fn event(record: &Record) -> Event {
-    Event::default().id(record.cursor().to_string()).event(&*record.name).data(record.payload.get())
+fn event(record: &Record, audience: Audience) -> Event {
+    let payload = audience.of(&record.payload);
+    Event::default().id(record.cursor().to_string()).event(&*record.name).data(payload.get())
 }

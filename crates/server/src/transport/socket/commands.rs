@@ -2,14 +2,15 @@
 //! two commands of one client could change places.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use ragpulse_protocol::command::{
     Activity, AuthRefresh, AuthRefreshReply, ClientStatus, ClientStatusReply, Done, SubscribeAck,
     SubscribeReply, SubscribeRequest, SubscribedPipeline, UnsubscribeAck, UnsubscribeReply,
     UnsubscribeRequest,
 };
-use ragpulse_protocol::message::SubscriptionEnded;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, Problem};
 use serde::Serialize;
@@ -20,8 +21,8 @@ use socketioxide::ParserError;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 
 use super::meter::Meter;
-use super::peer::{Peer, Peers, Who};
-use crate::auth::{Act, forbidden};
+use super::peer::{Peer, Peers};
+use crate::auth::{Act, BoxFuture};
 use crate::hub::{Dialect, Outlet, Question, Room, Scope, Way};
 use crate::metrics::table::DisconnectReason;
 
@@ -97,11 +98,8 @@ pub(super) fn register(
     let of = peers.clone();
     socket.on("auth:refresh", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = heard(&peer, data, &of).and_then(|request| refresh(&of, &peer, &request));
-        told(&of, &reply);
-        of.let_go_if_left(&peer);
-        answer_to(peer.meter(), ack, &AuthRefreshReply::from(reply));
-        async {}
+        let request = heard(&peer, data, &of);
+        refresh(&of, peer, request, ack)
     });
     let of = peers.clone();
     socket.on_fallback(move |Event(name): Event, ack: AckSender| {
@@ -229,8 +227,11 @@ fn subscribe(
             "Say what to subscribe to: `pipeline_id`, `pipeline_ids`, `pipeline_type` or `all`.",
         ));
     }
-    if let Some(id) = ids.iter().find(|id| !peer.may_view(id)) {
-        return Err(forbidden(id));
+    let _turn = peer.rights.turn.lock();
+    let caller = peer.caller();
+    hub.still(&caller, None)?;
+    for id in &ids {
+        hub.may(&caller, Act::View, Some(id))?;
     }
     let more = peer.follows.lock().more(&ids, &scopes);
     if more > 0 && peer.follows.lock().len() + more > hub.0.config.limits.subscriptions {
@@ -322,6 +323,7 @@ fn follow(
 
 /// Follows the type of a reference namespace. What is followed already goes on as it is.
 pub(super) fn follow_own_type(peers: &Peers, peer: &Arc<Peer>, own: &PipelineType) {
+    let _turn = peer.rights.turn.lock();
     let own = Scope::Type(own.clone());
     peer.follows.lock().scopes.insert(own.clone());
     let outlet: Arc<dyn Outlet> = peer.clone();
@@ -363,24 +365,36 @@ fn unsubscribe(
     Ok(UnsubscribeAck { pipelines: ids })
 }
 
-fn refresh(peers: &Peers, peer: &Arc<Peer>, request: &AuthRefresh) -> Result<Done, Problem> {
-    let hub = peers.hub();
-    let who = hub.0.authoriser.authenticate(Some(&request.token))?;
-    // From here on nothing new is followed by the old right; what is followed is looked through, held ids too.
-    peer.socket.extensions.insert(Who(Arc::new(who.clone())));
-    // A pipeline that was about to be joined by the old right is among them.
-    hub.0.registry.after_reveals();
-    for room in hub.0.registry.followed_by(peer.id()) {
-        if !hub.0.authoriser.allows(&who, Act::View, &room.id) {
-            room.leave(peer.id());
-            peer.follows.lock().pipelines.remove(&room.id);
-            let ended = SubscriptionEnded { pipeline_id: room.id.clone(), code: Code::Forbidden };
-            if let Ok(payload) = to_raw_value(&ended) {
-                let _ = peer.tell("subscription:ended", &payload);
-            }
+/// Takes a new token, and answers. Where the authoriser knows at once, this is done before the returned future runs, so
+/// that the command after it has the new right.
+fn refresh(
+    peers: &Arc<Peers>,
+    peer: Arc<Peer>,
+    request: Result<AuthRefresh, Problem>,
+    ack: AckSender,
+) -> impl Future<Output = ()> + Send + use<> {
+    let peers = peers.clone();
+    let number = peer.rights.next_refresh();
+    let mut work: BoxFuture<'static, ()> = Box::pin(async move {
+        let address = peer.caller().address;
+        let reply = match request {
+            Ok(request) => peers.hub().admit(Some(&request.token), address).await,
+            Err(problem) => Err(problem),
+        };
+        let reply = reply.map(|caller| {
+            peer.renew(number, caller);
+            Done::default()
+        });
+        told(&peers, &reply);
+        peers.let_go_if_left(&peer);
+        answer_to(peer.meter(), ack, &AuthRefreshReply::from(reply));
+    });
+    let unfinished = work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    async move {
+        if unfinished {
+            work.await;
         }
     }
-    Ok(Done::default())
 }
 
 /// Any JSON, for commands whose argument has no fixed shape.

@@ -1,18 +1,17 @@
 //! Reporters over Socket.IO: `publish` in namespace `/ingest`, one at a time and in order for each socket.
 
-use std::sync::Arc;
-
 use ragpulse_protocol::command::PublishReply;
 use ragpulse_protocol::{Code, PipelineId, Problem, ReporterId};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use socketioxide::ParserError;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
+use socketioxide::socket::Sid;
 use tokio::sync::mpsc;
 
 use super::commands::to_value;
-use super::peer::Who;
-use crate::auth::Principal;
+use super::rights::GRACE_MILLIS;
+use crate::auth::Caller;
 use crate::hub::{Hub, Place};
 use crate::request_id::RequestId;
 
@@ -22,11 +21,10 @@ const QUEUE: usize = 64;
 type Batch = (Result<Box<RawValue>, ParserError>, AckSender);
 
 /// Registers `publish`.
-pub(super) fn register(socket: &SocketRef, hub: &Hub, place: Place) {
+pub(super) fn register(socket: &SocketRef, hub: &Hub, caller: Caller, place: Place) {
     let (queue, batches) = mpsc::channel::<Batch>(QUEUE);
     // The queue ends with the socket, which holds its only sender.
-    let who = socket.extensions.get::<Who>().map(|who| who.0).unwrap_or_default();
-    tokio::spawn(work(hub.clone(), who, batches, place));
+    tokio::spawn(work(hub.clone(), caller, batches, socket.id, place));
     let of = hub.clone();
     socket.on("publish", move |TryData(data): TryData<Box<RawValue>>, ack: AckSender| {
         // In the order they came, and before the handler's future is spawned.
@@ -51,19 +49,28 @@ pub(super) fn register(socket: &SocketRef, hub: &Hub, place: Place) {
     });
 }
 
-async fn work(hub: Hub, who: Arc<Principal>, mut batches: mpsc::Receiver<Batch>, place: Place) {
+async fn work(hub: Hub, caller: Caller, mut batches: mpsc::Receiver<Batch>, sid: Sid, place: Place) {
+    // Each batch is asked for. Who brings none after their right has ended does not keep their place for ever.
+    let mut pass = hub.pass_until(&caller, GRACE_MILLIS);
     loop {
         // The library keeps the sockets of a hub that has closed, and with them the sender of this queue.
         let batch = tokio::select! {
             batch = batches.recv() => batch,
             () = hub.0.end.cancelled() => None,
+            _ = pass.over() => {
+                // By its name: to hold the socket would be to hold the queue's only sender.
+                if let Some(socket) = hub.socket_end(|end| end.reporter(sid)).flatten() {
+                    let _ = socket.disconnect();
+                }
+                None
+            }
         };
         let Some((data, ack)) = batch else { break };
         hub.0.metrics.ingest_bytes.add((), data.as_ref().map_or(0, |data| data.get().len()) as u64);
         let request = RequestId::fresh();
         let reply = match read(data, hub.0.config.limits.body_bytes) {
             Ok((pipeline, reporter, events)) => {
-                hub.publish(&who, &pipeline, reporter, events, &request).await
+                hub.publish(&caller, &pipeline, reporter, events, &request).await
             }
             Err(problem) => Err(problem),
         };

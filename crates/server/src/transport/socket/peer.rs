@@ -14,13 +14,14 @@ use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
 
 use super::meter::{Meter, Meters};
-use crate::auth::{Act, Principal};
+use super::rights::Rights;
+use crate::auth::{Audience, Caller};
 use crate::hub::{Dialect, Hub, Outlet, Scope, Sent};
 use crate::metrics::table::{DisconnectReason, Outcome, Transport};
 
-/// Who a socket's token says it is.
-#[derive(Clone)]
-pub(super) struct Who(pub(super) Arc<Principal>);
+/// Who a socket's token says it is, and from where it came.
+#[derive(Clone, Default)]
+pub(super) struct Who(pub(super) Caller);
 
 /// Marks a socket that has left its namespace, where a command of it may still be under way.
 #[derive(Clone)]
@@ -33,8 +34,9 @@ pub(crate) struct Peer {
     transport: Transport,
     dialect: Dialect,
     pub(super) socket: SocketRef,
-    hub: Hub,
+    pub(super) hub: Hub,
     meter: Arc<Meter>,
+    pub(super) rights: Rights,
     pub(super) follows: Mutex<Follows>,
 }
 
@@ -59,8 +61,8 @@ impl Follows {
 
 impl Peer {
     /// Who it is.
-    pub(super) fn who(&self) -> Arc<Principal> {
-        self.socket.extensions.get::<Who>().map(|who| who.0).unwrap_or_default()
+    pub(super) fn caller(&self) -> Caller {
+        self.socket.extensions.get::<Who>().unwrap_or_default().0
     }
 
     fn has_left(&self) -> bool {
@@ -99,10 +101,17 @@ impl Outlet for Peer {
     }
 
     fn may_view(&self, pipeline: &PipelineId) -> bool {
-        self.hub.0.authoriser.allows(&self.who(), Act::View, pipeline)
+        !self.rights.are_cut() && self.hub.shows(&self.caller().who, pipeline)
+    }
+
+    fn audience(&self, pipeline: &PipelineId) -> Audience {
+        self.hub.audience(&self.caller().who, pipeline)
     }
 
     fn emit(&self, event: &str, payload: &RawValue) -> Sent {
+        if self.rights.are_cut() {
+            return Sent::Gone;
+        }
         if self.meter.is_full() { Sent::Full } else { self.tell(event, payload) }
     }
 }
@@ -151,6 +160,7 @@ impl Peers {
                     socket: socket.clone(),
                     hub: self.hub.clone(),
                     meter: of_session(socket).unwrap_or_else(|| self.meters.of_wire(None)),
+                    rights: Rights::default(),
                     follows: Mutex::default(),
                 })
             })
