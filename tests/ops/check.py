@@ -1,10 +1,11 @@
 """Checks ops/: that every file there is right, and works with the real programs against live hubs.
 
     RAGPULSE_BIN=target/debug/ragpulse python3 tests/ops/check.py
-    RAGPULSE_BIN=target/debug/ragpulse python3 tests/ops/check.py --capture    # also writes docs/dashboard.md anew
+    RAGPULSE_BIN=target/debug/ragpulse python3 tests/ops/check.py --capture    # writes docs/dashboard.md anew
 
-What may come in: any Python from 3.10 on, and Debian's packages prometheus, nginx-light and sqlite3. What it never does:
-install outside of `.venv`, which it makes, and brings up to date when the requirements change. Ends with 1 when anything fails.
+What may come in: any Python from 3.10 on, and Debian's packages prometheus, nginx-light and sqlite3. What it never
+does: install outside of `.venv`, which it makes, and brings up to date when the requirements change. Ends with 1 when
+anything fails.
 """
 
 import hashlib

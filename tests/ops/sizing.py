@@ -2,7 +2,8 @@
 
     RAGPULSE_BIN=target/release/ragpulse tests/ops/.venv/bin/python tests/ops/sizing.py
 
-What may come in: a program; Linux, because memory is read from /proc. What it never does: assert a speed, or run with the tests.
+What may come in: a program; Linux, because memory is read from /proc. What it never does: assert a speed, or run with
+the tests.
 """
 
 import asyncio

@@ -58,7 +58,10 @@ def test_a_backup_taken_while_the_hub_writes_is_whole_and_can_be_gone_on_from(tm
         finally:
             ended.set()
             thread.join(20)
-        position = {"epoch": first["epoch"], "seq": live.report("docs", event("file:queued", {"name": "last.pdf"}))["seq"]}
+        position = {
+            "epoch": first["epoch"],
+            "seq": live.report("docs", event("file:queued", {"name": "last.pdf"}))["seq"],
+        }
         live.stop()
 
     for page in run(["sh", "-ec", told("check", backup=backup)]).splitlines():

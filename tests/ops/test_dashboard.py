@@ -45,7 +45,11 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
     for panel in dashboard["panels"]:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24, panel["title"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert not cells & taken, f"{panel['title']} lies on another panel"
         taken |= cells
         if panel["type"] == "row":
@@ -64,7 +68,9 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
 
 def test_a_rate_is_shown_as_a_rate() -> None:
     for query in grafana.queries(grafana.load()):
-        a_rate = query.expression.startswith(("rate(", "sum(rate(")) or re.match(r"sum by \([\w, ]+\) \(rate\(", query.expression)
+        a_rate = query.expression.startswith(("rate(", "sum(rate(")) or re.match(
+            r"sum by \([\w, ]+\) \(rate\(", query.expression
+        )
         if not a_rate or "/ sum(" in query.expression:
             continue
         seconds_a_second = "cpu_seconds" in query.expression
@@ -75,6 +81,6 @@ def test_a_rate_is_shown_as_a_rate() -> None:
 
 def test_the_capture_in_the_docs_is_of_this_dashboard() -> None:
     written = [row[:3] for row in capture.rows()]
-    assert written == [(query.row, query.panel, capture.short(query.expression)) for query in grafana.queries(grafana.load())], (
-        "docs/dashboard.md is of another dashboard; run: python3 tests/ops/check.py --capture"
-    )
+    assert written == [
+        (query.row, query.panel, capture.short(query.expression)) for query in grafana.queries(grafana.load())
+    ], "docs/dashboard.md is of another dashboard; run: python3 tests/ops/check.py --capture"

@@ -1,5 +1,5 @@
-"""ops/docker, as far as it can be looked at without an engine: linted, every path and flag in it is there, ports agree, and the
-scripts in the images do what they are for at a live hub. No image is built or pulled here.
+"""ops/docker, as far as it can be looked at without an engine: linted, every path and flag in it is there, ports agree,
+and the scripts in the images do what they are for at a live hub. No image is built or pulled here.
 """
 
 import json
@@ -72,7 +72,9 @@ def test_the_build_has_all_that_cargo_and_the_crates_read(tmp_path: Path) -> Non
         for name in listed.splitlines():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / name)
-    said = run([system("cargo", "cargo"), "metadata", "--locked", "--offline", "--no-deps", "--format-version=1"], cwd=tmp_path)
+    said = run(
+        [system("cargo", "cargo"), "metadata", "--locked", "--offline", "--no-deps", "--format-version=1"], cwd=tmp_path
+    )
     metadata = json.loads(said[said.index("{") :])
     assert "ragpulse-cli" in {package["name"] for package in metadata["packages"]}
     outside = set()
@@ -180,7 +182,8 @@ def test_the_keys_it_makes_are_for_what_they_are_called(tmp_path: Path) -> None:
     run(make)
     assert made == {path: path.read_bytes() for folder in folders for path in folder.iterdir()}, "keys stay as they are"
     admin, metrics, reporter = (
-        (folder / name).read_text().strip() for folder, name in zip(folders, ("admin.token", "token", "token"), strict=True)
+        (folder / name).read_text().strip()
+        for folder, name in zip(folders, ("admin.token", "token", "token"), strict=True)
     )
     online = [{"event": "pipeline:online", "data": {"pipeline_type": "local_files"}}]
     with hub(tmp_path, "--keys", str(folders[0] / "keys.toml")) as live:

@@ -22,7 +22,9 @@ def test_every_panel_has_a_value_at_a_live_hub(tmp_path: Path, with_keys: bool) 
     asked = [q for q in grafana.queries(dashboard) if with_keys or "log_sync_seconds_bucket" not in q.expression]
     with hub(tmp_path, keys=keys, store=store) as live, prometheus(live, tmp_path) as beside:
         with traffic(live) as going_on:
-            wait_until("Prometheus has scraped the hub", lambda: beside.get("query", query="ragpulse_build_info")["result"])
+            wait_until(
+                "Prometheus has scraped the hub", lambda: beside.get("query", query="ragpulse_build_info")["result"]
+            )
             variables = grafana.variables(dashboard, beside)
             empty = list(asked)
 

@@ -1,4 +1,4 @@
-"""ops/systemd: systemd takes the unit, finds it well closed off, and the command in it is one that the program knows."""
+"""ops/systemd: systemd takes the unit, finds it well closed off, and its command is one that the program knows."""
 
 import re
 import subprocess

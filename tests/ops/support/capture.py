@@ -57,7 +57,10 @@ def write(values: dict[Query, Value]) -> None:
 def rows() -> list[tuple[str, ...]]:
     """The rows of the table in the page."""
     table = PAGE.read_text().split(BEGIN)[1].split(END)[0].split("|---|---|---|---|---|\n")[1]
-    cells = [re.split(r" (?<!\\)\| ", line.strip().removeprefix("| ").removesuffix(" |")) for line in table.strip().splitlines()]
+    cells = [
+        re.split(r" (?<!\\)\| ", line.strip().removeprefix("| ").removesuffix(" |"))
+        for line in table.strip().splitlines()
+    ]
     return [tuple(cell.strip("`").replace("\\|", "|") for cell in row) for row in cells]
 
 

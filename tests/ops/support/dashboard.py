@@ -1,7 +1,7 @@
 """The dashboard as Grafana reads it: its panels, their queries, and what variables stand for.
 
-What may come in: ops/grafana/dashboard.json, a Prometheus, and the span of time that is looked at. What it never does: change
-either.
+What may come in: ops/grafana/dashboard.json, a Prometheus, and the span of time that is looked at. What it never does:
+change either.
 """
 
 import json
@@ -76,7 +76,7 @@ def variables(dashboard: dict[str, Any], prometheus: Prometheus) -> dict[str, st
 
 
 def replace(expression: str, values: dict[str, str], span: int = 60, step: int = 1) -> str:
-    """A query as Grafana sends it. $__rate_interval is as in Grafana's manual: four scrapes, or one more than the step."""
+    """A query as Grafana sends it. $__rate_interval is four scrapes, or the step and one scrape where that is more."""
     known = {
         **values,
         "__rate_interval": f"{max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)}s",

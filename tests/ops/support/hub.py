@@ -90,7 +90,7 @@ def hub(
     if keys:
         command += ["--keys", str(keys.file)]
     # Whatever is set where the tests run is none of this hub's business.
-    quiet = {name: "" for name in ("RAGPULSE_JWT_SECRET", "RAGPULSE_URL", "RAGPULSE_TOKEN")}
+    quiet = dict.fromkeys(("RAGPULSE_JWT_SECRET", "RAGPULSE_URL", "RAGPULSE_TOKEN"), "")
     with running(["env", *(f"-u{name}" for name in quiet), *command], log) as process:
 
         def address() -> str | None:

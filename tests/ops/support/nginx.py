@@ -81,7 +81,7 @@ def naive(hub: Hub, port: int, plain: int, cert: Path, key: Path) -> str:
 
 @contextlib.contextmanager
 def nginx(folder: Path, hub: Hub, *, well: bool = True) -> Iterator[Proxy]:
-    """An nginx before this hub as long as the block lasts: as ops/ has it, or as one would write it who does not know."""
+    """An nginx before this hub as long as the block lasts: as ops/ has it, or as who does not know would write it."""
     program, log = system("nginx", "nginx-light"), folder / "nginx.log"
     cert, key = certificate(folder)
     port, plain = free_port(), free_port()

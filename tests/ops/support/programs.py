@@ -27,7 +27,9 @@ def ragpulse() -> str:
     """The program under test."""
     program = os.environ.get("RAGPULSE_BIN")
     if not program or not Path(program).is_file():
-        pytest.fail("RAGPULSE_BIN names no program; run `cargo build -p ragpulse-cli`, then set it to target/debug/ragpulse")
+        pytest.fail(
+            "RAGPULSE_BIN names no program; run `cargo build -p ragpulse-cli`, then set it to target/debug/ragpulse"
+        )
     return program
 
 

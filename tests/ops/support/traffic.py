@@ -1,8 +1,8 @@
-"""Traffic such as a hub has: pipelines that report files, pages by socket and by polling, scripts by stream, and those who are
-turned away.
+"""Traffic such as a hub has: pipelines that report files, pages by socket and by polling, scripts by stream, and those
+who are turned away.
 
-What may come in: a hub. What it never does: assert anything; it only has happen what happens in an office on a usual day,
-faster. A thread that fails where it should not says so when the traffic ends.
+What may come in: a hub. What it never does: judge the hub; it only has happen what happens on a usual day, faster. A
+thread that fails where it should not says so.
 """
 
 import contextlib
@@ -57,7 +57,10 @@ class Traffic:
         """One that takes up, works on and ends files, says some things twice, and makes mistakes."""
         with self.hub.client(**{"RagPulse-Reporter": f"{name}-worker"}) as client:
             path = f"/api/pipelines/{name}/events"
-            online = {"event": "pipeline:online", "data": {"pipeline_type": "local_files", "lease_seconds": LEASE_SECONDS}}
+            online = {
+                "event": "pipeline:online",
+                "data": {"pipeline_type": "local_files", "lease_seconds": LEASE_SECONDS},
+            }
             client.post(path, json=[online]).raise_for_status()
             for number in itertools.count():
                 file = {"name": f"{number}.pdf"}
