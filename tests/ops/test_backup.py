@@ -83,3 +83,9 @@ def test_a_backup_taken_while_the_hub_writes_is_whole_and_can_be_gone_on_from(tm
     # From then on it starts as always.
     with hub(tmp_path, store=f"sqlite:{store}") as live:
         assert state(live)["seq"] == queued + 2
+        live.stop()
+    # Nor is it another one by being made smaller.
+    run(["sh", "-ec", told("shrink", store=store)])
+    assert not store.with_name("ragpulse.db-wal").exists()
+    with hub(tmp_path, store=f"sqlite:{store}") as live:
+        assert state(live)["seq"] == queued + 2
