@@ -1,5 +1,5 @@
-//! The Python package in bindings/python: its models, and its checks. Its own scripts do the work, and make the virtual
-//! environments that they need.
+//! The Python package in bindings/python: its models, and its checks; and the tests of ops/, which are in Python too. Their own
+//! scripts do the work, and make the virtual environments that they need.
 //!
 //! What may come in: any Python that the package supports. What it never does: install outside of these environments,
 //! but for Debian's python3-venv where it is missing.
@@ -16,6 +16,8 @@ const MINOR: u32 = 10;
 const SCRIPTS: &str = "bindings/python/scripts";
 /// The checks of a whole program beside the package, in an environment of its own.
 const EXAMPLE: &str = "examples/python-pipeline/check.py";
+/// Checks of what is in ops/, with the programs that it is for.
+const OPS: &str = "tests/ops/check.py";
 
 /// A Python command in the root.
 fn python(root: &Path) -> Command {
@@ -78,6 +80,13 @@ pub(crate) fn check_example(root: &Path) -> Command {
     command
 }
 
+/// Lint, types and tests of what is in ops/, beside live hubs.
+pub(crate) fn check_ops(root: &Path) -> Command {
+    let mut command = python(root);
+    command.arg(OPS);
+    command
+}
+
 /// Whether there is a Python that will do; Debian's package of what makes environments is installed where it is not.
 ///
 /// # Errors
@@ -124,5 +133,6 @@ mod tests {
             assert!(root.join(SCRIPTS).join(name).is_file(), "{name}");
         }
         assert!(root.join(EXAMPLE).is_file());
+        assert!(root.join(OPS).is_file());
     }
 }

@@ -13,6 +13,14 @@ use crate::workspace::{apt_install, cargo, output, target_dir};
 
 const NODE: u32 = 20;
 const CHROMIUM: &str = "/usr/bin/chromium";
+/// What the tests of ops/ call, and the packages of Debian that have it. What is only for root stands in /usr/sbin.
+const FOR_OPS: &[(&str, &str)] = &[
+    ("nginx", "nginx-light"),
+    ("openssl", "openssl"),
+    ("prometheus", "prometheus"),
+    ("sqlite3", "sqlite3"),
+    ("systemd-analyze", "systemd"),
+];
 
 /// The tests of the hub that run on each of its stores; the others bring their own, or have none.
 const ON_EVERY_STORE: &[&str] = &[
@@ -48,7 +56,11 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     if with_browser {
         steps.step("chromium", chromium_is_there)?;
     }
+    if full {
+        steps.step("programs for ops", programs_for_ops_are_there)?;
+    }
 
+    steps.command("alerts", promtool(root).args(["test", "rules", "ops/prometheus/alerts_test.yml"]))?;
     steps.command(
         "cargo test",
         cargo(root).args(["test", "--workspace", "--all-features", "--locked", "--quiet"]),
@@ -75,6 +87,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
         steps.command("python adapters", python::check_adapters(root).env("RAGPULSE_BIN", &binary))?;
         steps.command("python guide", python::check_guide(root).env("RAGPULSE_BIN", &binary))?;
         steps.command("python example", python::check_example(root).env("RAGPULSE_BIN", &binary))?;
+        steps.command("ops", python::check_ops(root).env("RAGPULSE_BIN", &binary))?;
         let run = ["run", "test:full", "--silent", "--workspaces", "--if-present"];
         steps.command(
             "npm run test:full",
@@ -130,6 +143,22 @@ fn chromium_is_there() -> Result<()> {
 fn promtool_is_there() -> Result<()> {
     if output(Command::new("promtool").arg("--version")).is_err() {
         apt_install("prometheus", "the test of /metrics")?;
+    }
+    Ok(())
+}
+
+fn promtool(root: &Path) -> Command {
+    let mut command = Command::new("promtool");
+    command.current_dir(root);
+    command
+}
+
+fn programs_for_ops_are_there() -> Result<()> {
+    for (program, package) in FOR_OPS {
+        let there = |folder: &&str| Path::new(folder).join(program).is_file();
+        if !["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].iter().any(there) {
+            apt_install(package, "the test of ops/")?;
+        }
     }
     Ok(())
 }

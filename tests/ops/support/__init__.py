@@ -1,0 +1,1 @@
+"""What the tests of ops/ share: programs, live hubs, traffic, and how Grafana reads a dashboard."""
