@@ -143,3 +143,39 @@ async fn a_body_or_payload_beyond_its_limit_is_refused() {
     assert_eq!(post(&path, 100_000).await, 413);
     assert_eq!(hub.get("/health").await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn what_asks_for_a_websocket_and_is_no_upgrade_is_told_so() {
+    let hub = TestHub::start().await;
+    let upgrade = "Connection: Keep-Alive, Upgrade\r\nUpgrade: WebSocket\r\n";
+    for (version, headers, expected) in [
+        ("1.1", upgrade, 101),
+        ("1.1", "Connection: close\r\n", 400),
+        ("1.1", "Connection: upgrade\r\n", 400),
+        ("1.1", "Upgrade: websocket\r\n", 400),
+        ("1.1", "Connection: upgrade\r\nUpgrade: h2c\r\n", 400),
+        ("1.0", upgrade, 400),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(hub.address).await.unwrap();
+        let request = format!(
+            "GET /socket.io/?EIO=4&transport=websocket HTTP/{version}\r\nHost: {}\r\n{headers}\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            hub.address
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 4_096];
+        let count = stream.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+        assert_eq!(
+            answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap(),
+            expected,
+            "{headers}: {answer}"
+        );
+        if expected == 400 {
+            assert!(
+                answer.contains("invalid_request") && answer.contains("Let what stands before"),
+                "{answer}"
+            );
+        }
+    }
+}

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use ragpulse_protocol::Code;
 use reqwest::StatusCode;
 use reqwest::header::{ACCESS_CONTROL_EXPOSE_HEADERS, HeaderMap};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -93,7 +94,9 @@ async fn refused(target: &Target, tried: String, error: Error) -> Finding {
     let body = body.unwrap_or_default();
     let answer = describe(parts.status, &parts.headers, &body);
     let status = parts.status.as_u16();
-    if let Ok(problem) = serde_json::from_slice::<ragpulse_protocol::Problem>(&body) {
+    let problem = serde_json::from_slice::<ragpulse_protocol::Problem>(&body).ok();
+    let is_stripped = problem.as_ref().is_some_and(|problem| problem.code == Code::InvalidRequest);
+    if let Some(problem) = problem.filter(|_| !is_stripped) {
         return Finding::failed(
             "upgrade_refused_by_hub",
             tried,
@@ -104,7 +107,8 @@ async fn refused(target: &Target, tried: String, error: Error) -> Finding {
         .detail("status", status);
     }
     let finding = match parts.status {
-        http::StatusCode::BAD_REQUEST if is_hubs(&parts.headers) => {
+        // Hubs before this check answered an empty 400.
+        http::StatusCode::BAD_REQUEST if is_stripped || is_hubs(&parts.headers) => {
             let seen = "the request reached the hub without what makes it an upgrade";
             Finding::failed("upgrade_headers_stripped", tried, seen)
         }

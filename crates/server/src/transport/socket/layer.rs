@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::ConnectInfo;
 use axum::response::{IntoResponse, Response};
-use http::{Method, Request, StatusCode, Uri};
-use ragpulse_protocol::Code;
+use http::header::{CONNECTION, UPGRADE};
+use http::{Method, Request, StatusCode, Uri, Version};
+use ragpulse_protocol::{Code, Problem};
 use socketioxide::layer::SocketIoLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -20,7 +21,7 @@ use crate::doors::DoorsLayer;
 use crate::metrics::Metrics;
 use crate::metrics::table::{HandshakeCause, Outcome, Transport};
 use crate::service::Wire;
-use crate::transport::{Told, not_found};
+use crate::transport::{Told, not_found, problem_response};
 
 /// Answers Socket.IO's requests and passes all others on. Made by [`HubBuilder`](crate::HubBuilder).
 #[derive(Clone)]
@@ -44,6 +45,7 @@ impl HubLayer {
         });
         let socket =
             service_fn(move |request: Request<Body>| metered(socket.clone(), meters.clone(), request));
+        let socket = service_fn(move |request: Request<Body>| whole(socket.clone(), request));
         let socket = doors.layer(socket);
         let socket =
             service_fn(move |request: Request<Body>| counted(socket.clone(), metrics.clone(), request));
@@ -76,6 +78,31 @@ where
         metrics.connection_attempts.add((transport, Outcome::Refused), 1);
     }
     Ok(answer)
+}
+
+/// Refuses what asks for a WebSocket and is no upgrade: Socket.IO looks at the other headers only, and what stands between
+/// would get a 101 that it did not ask for.
+async fn whole<S>(socket: S, request: Request<Body>) -> Result<Response, Infallible>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    let over_websocket = parameter(request.uri(), "transport") == Some("websocket");
+    if over_websocket && request.method() == Method::GET && !is_upgrade(&request) {
+        return Ok(problem_response(&Problem::new(
+            Code::InvalidRequest,
+            "This asks for a WebSocket, and the headers `Upgrade: websocket` and `Connection: upgrade` of HTTP/1.1 are \
+             not here. Let what stands before the hub pass them on.",
+        )));
+    }
+    socket.oneshot(request).await
+}
+
+fn is_upgrade(request: &Request<Body>) -> bool {
+    let names = |header, token: &str| {
+        let values = request.headers().get_all(header).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    request.version() == Version::HTTP_11 && names(UPGRADE, "websocket") && names(CONNECTION, "upgrade")
 }
 
 /// Lets the meter of a session see by what its messages leave.
