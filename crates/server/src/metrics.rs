@@ -19,12 +19,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ragpulse_protocol::reduce::AnomalyKind;
 use ragpulse_protocol::status::ResetReason;
-use ragpulse_protocol::{Code, Liveness, Problem, Timestamp};
+use ragpulse_protocol::{Code, Event, Liveness, Problem, Timestamp};
 
 use self::cells::{Counter, Gauge, Histogram, Series, micros};
 use self::sessions::{End, Sessions, Spent};
 use self::table::*;
 use crate::hub::Inner;
+use crate::log::Record;
 
 pub use self::table::{FAMILIES, Family, Kind, Label, Measure};
 
@@ -89,9 +90,13 @@ impl Metrics {
         }
     }
 
-    /// Events came to subscribers as they happened: received at one time, given at another.
-    pub(crate) fn took(&self, way: Way, received_at: Timestamp, now: Timestamp, times: u64) {
-        let millis = u64::try_from(now.millis_since(received_at)).unwrap_or(0);
+    /// An event came to subscribers as it happened: received at one time, given at another. Progress is held back so that
+    /// newer takes its place, which is no delay of the hub's.
+    pub(crate) fn took(&self, way: Way, record: &Record, now: Timestamp, times: u64) {
+        if matches!(record.event, Event::FileProgress(_)) {
+            return;
+        }
+        let millis = u64::try_from(now.millis_since(record.received_at)).unwrap_or(0);
         self.delivery.add(way, millis.saturating_mul(1_000), times);
     }
 

@@ -62,7 +62,7 @@ fn apply_one(hub: &Arc<Inner>, room: &Arc<Room>, record: Arc<Record>) {
     let began = hub.clock.steady();
     let applied = room.apply(record.clone(), hub.clock.now());
     // As of now, so that what the fan-out itself takes is in it.
-    hub.metrics.took(Way::Socket, record.received_at, hub.clock.now(), applied.delivered);
+    hub.metrics.took(Way::Socket, &record, hub.clock.now(), applied.delivered);
     hub.metrics.fanout.add((), micros(hub.clock.steady().saturating_sub(began)), 1);
     tracing::debug!(
         request_id = record.request_id.as_deref(),

@@ -352,7 +352,7 @@ macro_rules! with_families {
             Histogram fanout "ragpulse_fanout_seconds" Seconds () [WORK]
                 "How long it took to fold one event and hand it to all who follow.";
             Histogram delivery "ragpulse_delivery_seconds" Seconds (Way) [LATENCY]
-                "From when the hub received an event until it was in a subscriber's buffer or answer, in whole milliseconds. Replays are not in it.";
+                "From when the hub received an event until it was in a subscriber's buffer or answer, in whole milliseconds. Replays are not in it, nor file:progress, which waits on purpose for what takes its place.";
             Histogram paint "ragpulse_paint_seconds" Seconds () [LATENCY]
                 "From when the hub received an event until a client painted it, as clients report it.";
             Histogram client_latency "ragpulse_client_latency_seconds" Seconds () [LATENCY]

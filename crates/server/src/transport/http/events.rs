@@ -128,7 +128,7 @@ fn count(hub: &Hub, pipeline: &PipelineId, found: &Found, had_cursor: bool, was_
             for record in records {
                 metrics.delivered(DeliveredEvent::of(&record.name), way, 1, record.size());
                 if was_held {
-                    metrics.took(way, record.received_at, now, 1);
+                    metrics.took(way, record, now, 1);
                 }
                 let request_id = record.request_id.as_deref();
                 tracing::debug!(request_id, %pipeline, seq = record.seq, event = &*record.name, "polled");

@@ -137,7 +137,7 @@ impl Reader {
                 for record in &records {
                     metrics.delivered(DeliveredEvent::of(&record.name), Way::Stream, 1, record.size());
                     if self.live {
-                        metrics.took(Way::Stream, record.received_at, now, 1);
+                        metrics.took(Way::Stream, record, now, 1);
                     }
                     let request_id = record.request_id.as_deref();
                     let (pipeline, name) = (&self.room.id, &*record.name);
