@@ -30,7 +30,12 @@ pub(crate) struct LimitOptions {
     pub(crate) list: bool,
     /// A proxy before this hub, as an address or a network: what it says in X-Forwarded-For is taken for the client's
     /// address. May be given several times. Without it the address is the peer's.
-    #[arg(long = "trusted-proxy", env = "RAGPULSE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    #[arg(
+        long = "trusted-proxy",
+        env = "RAGPULSE_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
     #[arg(help_heading = HEADING)]
     proxies: Vec<Network>,
 }
@@ -62,7 +67,8 @@ impl FromStr for Network {
         let text = text.trim();
         let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
         let net = text.parse().ok().or_else(one);
-        net.map(|net: IpNet| Self(net.trunc())).ok_or_else(|| "give an address or a network, such as 10.0.0.0/8".to_owned())
+        net.map(|net: IpNet| Self(net.trunc()))
+            .ok_or_else(|| "give an address or a network, such as 10.0.0.0/8".to_owned())
     }
 }
 
@@ -110,7 +116,8 @@ pub(crate) fn fit_descriptors(config: &mut Config) {
             let fitting = have.saturating_sub(OTHER_DESCRIPTORS).max(have / 2).max(16);
             config.limits.tcp_connections = usize::try_from(fitting).unwrap_or(usize::MAX);
             tracing::warn!(
-                descriptors = have, tcp_connections = fitting,
+                descriptors = have,
+                tcp_connections = fitting,
                 "the system gives fewer descriptors than there may be connections; raise its limit (ulimit -n, LimitNOFILE)"
             );
         }

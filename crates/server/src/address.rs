@@ -127,7 +127,10 @@ mod tests {
     fn what_a_client_claims_before_its_proxies_is_not_believed() {
         let trusted = ["10.0.0.0/8", "fd00::/8"];
         assert_eq!(client(&trusted, "10.0.0.1:5", &["1.1.1.1, 203.0.113.7, 10.0.0.2"]), "203.0.113.7");
-        assert_eq!(client(&trusted, "10.0.0.1:5", &["1.1.1.1", "203.0.113.7:80", "[fd00::1]:1"]), "203.0.113.7");
+        assert_eq!(
+            client(&trusted, "10.0.0.1:5", &["1.1.1.1", "203.0.113.7:80", "[fd00::1]:1"]),
+            "203.0.113.7"
+        );
         assert_eq!(client(&trusted, "10.0.0.1:5", &["10.9.9.9, 10.0.0.2"]), "10.9.9.9", "all are trusted");
         for strange in ["203.0.113.7, unknown", "unknown", "203.0.113.7,", "_hidden"] {
             assert_eq!(client(&trusted, "10.0.0.1:5", &[strange]), "10.0.0.1:5", "{strange}");

@@ -38,9 +38,9 @@ use crate::clock::Clock;
 use crate::config::{Advice, Config, ConfigError};
 use crate::guard::PipelineBuilder;
 use crate::ingest;
-use crate::log::EventLog;
 use crate::limits::AtLimit;
 use crate::limits::rate::{Rate, Throttle};
+use crate::log::EventLog;
 use crate::metrics::table::{Batch, ReportedEvent, Transport};
 use crate::metrics::{Metrics, batch_of};
 use crate::request_id::RequestId;
@@ -211,7 +211,9 @@ impl Hub {
         let most = self.0.config.limits.reporter_events_per_second;
         Err(crate::limits::exceeded(
             "reporter_events_per_second",
-            format!("A reporter reports at most {most} events a second, and this one reports more. Wait a second."),
+            format!(
+                "A reporter reports at most {most} events a second, and this one reports more. Wait a second."
+            ),
         ))
     }
 

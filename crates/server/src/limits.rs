@@ -84,7 +84,10 @@ fn find(name: &str) -> Result<&'static Limit, ConfigError> {
             .max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
         let near = near.map_or("connections", |limit| limit.name);
         let shown: String = name.chars().take(60).collect();
-        ConfigError { setting: "limits", problem: format!("there is no limit '{shown}'; did you mean '{near}'?") }
+        ConfigError {
+            setting: "limits",
+            problem: format!("there is no limit '{shown}'; did you mean '{near}'?"),
+        }
     })
 }
 

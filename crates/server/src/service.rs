@@ -180,7 +180,6 @@ impl Server {
         }
         Ok(())
     }
-
 }
 
 /// What each connection is served with.

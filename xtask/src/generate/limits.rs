@@ -37,7 +37,8 @@ fn limits() -> String {
     );
     for limit in LIMITS {
         let what: Vec<&str> = limit.doc.iter().map(|line| line.trim()).collect();
-        let most = if limit.most == 1 << 40 { "…".to_owned() } else { format!(" to {}", digits(limit.most)) };
+        let most =
+            if limit.most == 1 << 40 { "…".to_owned() } else { format!(" to {}", digits(limit.most)) };
         let counted = if limit.counted { "yes" } else { "no" };
         let _ = writeln!(
             out,

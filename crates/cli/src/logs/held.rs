@@ -65,4 +65,3 @@ impl Write for Writer {
         io::stderr().flush()
     }
 }
-

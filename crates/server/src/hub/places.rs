@@ -86,12 +86,7 @@ impl Places {
         Ok(Place { places: self.clone(), transport, address, token: Mutex::new(token) })
     }
 
-    fn room(
-        &self,
-        taken: &Taken,
-        address: Option<Neighbours>,
-        token: Option<u64>,
-    ) -> Result<(), Problem> {
+    fn room(&self, taken: &Taken, address: Option<Neighbours>, token: Option<u64>) -> Result<(), Problem> {
         if taken.all >= self.all {
             return Err(exceeded(
                 "connections",

@@ -86,7 +86,10 @@ fn relist(hub: &Arc<Inner>, room: &Arc<Room>, kind: PipelineType) {
     hub.registry.reveal(&kind, |outlets| {
         room.list();
         for (id, outlet) in outlets {
-            if outlet.may_view(&room.id) && !room.has(id) && room.join(outlet, false, None, hub.clock.now()).paused {
+            if outlet.may_view(&room.id)
+                && !room.has(id)
+                && room.join(outlet, false, None, hub.clock.now()).paused
+            {
                 hub.sweeper.add(room, id);
             }
         }

@@ -132,14 +132,22 @@ mod tests {
         let rate = Rate::new(10, 1);
         let mut level = Level::default();
         let mut now = Duration::from_secs(1_000);
-        assert_eq!((0..100).filter(|_| rate.take(&mut level, 1, now)).count(), 40, "four seconds' worth at once");
+        assert_eq!(
+            (0..100).filter(|_| rate.take(&mut level, 1, now)).count(),
+            40,
+            "four seconds' worth at once"
+        );
         for _ in 0..50 {
             now += Duration::from_millis(100);
             assert!(rate.take(&mut level, 1, now), "one each tenth of a second");
             assert!(!rate.take(&mut level, 1, now));
         }
         now += 100 * SECOND;
-        assert_eq!((0..100).filter(|_| rate.take(&mut level, 1, now)).count(), 40, "a long pause is no credit");
+        assert_eq!(
+            (0..100).filter(|_| rate.take(&mut level, 1, now)).count(),
+            40,
+            "a long pause is no credit"
+        );
     }
 
     #[test]
@@ -151,7 +159,10 @@ mod tests {
         assert!(!rate.take(&mut level, 1, now));
         assert_eq!(level, full);
         let mut level = Level::default();
-        assert!(rate.take(&mut level, 1_000_000, now), "what could never fit is taken where nothing was before");
+        assert!(
+            rate.take(&mut level, 1_000_000, now),
+            "what could never fit is taken where nothing was before"
+        );
         assert!(!rate.take(&mut level, 1, now));
     }
 
@@ -187,7 +198,10 @@ mod tests {
         let taken = (0..50_000).filter(|key| throttle.take(key, 1, now)).count();
         assert_eq!(taken, MOST_KEYS + 40, "those beyond share one level");
         assert_eq!(throttle.known(), MOST_KEYS);
-        assert!(throttle.take(0, 39, now) && !throttle.take(0, 1, now), "who was known has a level of their own");
+        assert!(
+            throttle.take(0, 39, now) && !throttle.take(0, 1, now),
+            "who was known has a level of their own"
+        );
         // All but one rest by then.
         let later = now + SECOND;
         assert!(throttle.take("new", 1, later));

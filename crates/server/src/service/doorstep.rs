@@ -66,7 +66,8 @@ impl Doorstep {
         let address = (!self.proxies.trusts(ip)).then(|| Neighbours::of(ip));
         let mut inside = self.inside.lock();
         let refused = if inside.all >= self.most {
-            let message = format!("This hub has {} connections open, as many as it may. Come back later.", self.most);
+            let message =
+                format!("This hub has {} connections open, as many as it may. Come back later.", self.most);
             Some(exceeded("tcp_connections", message))
         } else if address.is_some_and(|address| inside.by_address.of(&address) >= self.per_address) {
             let message = format!(

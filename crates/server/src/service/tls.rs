@@ -79,7 +79,8 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         .and_then(Iterator::collect)
         .map_err(|error| wrong(certificate, unreadable(&error)))?;
     if chain.is_empty() {
-        let problem = "there is no certificate in it; it has to be PEM, between BEGIN CERTIFICATE and END CERTIFICATE";
+        let problem =
+            "there is no certificate in it; it has to be PEM, between BEGIN CERTIFICATE and END CERTIFICATE";
         return Err(wrong(certificate, problem.to_owned()));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {

@@ -69,10 +69,7 @@ pub(crate) mod fuzzing {
 
     use crate::config::HubLimits;
 
-    pub(crate) fn command<T: DeserializeOwned>(
-        packet: &RawValue,
-        limits: &HubLimits,
-    ) -> Result<T, Problem> {
+    pub(crate) fn command<T: DeserializeOwned>(packet: &RawValue, limits: &HubLimits) -> Result<T, Problem> {
         super::commands::parse_within(Ok(packet.to_owned()), limits)
     }
 
@@ -194,11 +191,7 @@ fn transport(socket: &SocketRef) -> Transport {
 }
 
 /// Decides whether a socket may connect, notes who it is, and gives it its place.
-async fn admit(
-    peers: &Peers,
-    socket: &SocketRef,
-    auth: Option<Value>,
-) -> Result<(Caller, Place), Refused> {
+async fn admit(peers: &Peers, socket: &SocketRef, auth: Option<Value>) -> Result<(Caller, Place), Refused> {
     let hub = peers.hub();
     let refuse = |cause, problem: Problem| {
         let metrics = &hub.0.metrics;

@@ -11,8 +11,8 @@ use ragpulse_protocol::command::{
     SubscribeReply, SubscribeRequest, SubscribedPipeline, UnsubscribeAck, UnsubscribeReply,
     UnsubscribeRequest,
 };
-use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::problem::ErrorReply;
+use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,8 +44,8 @@ pub(super) fn register(
     let (of, own) = (peers.clone(), pace.clone());
     socket.on("subscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply =
-            heard(&own, &peer, data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
+        let reply = heard(&own, &peer, data, &of)
+            .and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
         told(&of, &reply);
         of.let_go_if_left(&peer);
         // Everything is joined by now. Only where the log has to be asked what it has, the answer takes a little longer.

@@ -93,10 +93,7 @@ async fn work(hub: Hub, caller: Caller, mut batches: mpsc::Receiver<Batch>, sid:
 type Request = (PipelineId, Option<ReporterId>, Vec<Value>);
 
 /// Reads the envelope; the events are read one by one later, so that an error can name its place.
-pub(super) fn read(
-    data: Result<Box<RawValue>, ParserError>,
-    limits: &HubLimits,
-) -> Result<Request, Problem> {
+pub(super) fn read(data: Result<Box<RawValue>, ParserError>, limits: &HubLimits) -> Result<Request, Problem> {
     let Value::Object(mut request) = to_value(data, limits)? else {
         return Err(Problem::new(Code::InvalidRequest, "`publish` takes an object: {pipeline_id, events}."));
     };

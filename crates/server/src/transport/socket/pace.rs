@@ -30,7 +30,9 @@ impl Pace {
         let most = self.hub.0.config.limits.socket_messages_per_second;
         Err(exceeded(
             "socket_messages_per_second",
-            format!("A socket sends at most {most} messages a second, and this one sends more. Wait a second."),
+            format!(
+                "A socket sends at most {most} messages a second, and this one sends more. Wait a second."
+            ),
         ))
     }
 }
