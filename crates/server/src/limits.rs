@@ -9,6 +9,8 @@ pub(crate) mod depth;
 pub(crate) mod rate;
 pub(crate) mod tally;
 
+use std::num::NonZeroU8;
+
 use ragpulse_protocol::{Code, Problem};
 use serde::{Deserialize, Serialize};
 
@@ -109,9 +111,16 @@ pub(crate) trait AtLimit {
 
 impl AtLimit for Problem {
     fn at_limit(mut self, name: &'static str) -> Self {
-        self.limit = Some(name);
+        let place = LIMITS.iter().position(|limit| limit.name == name);
+        self.limit = place.and_then(|place| NonZeroU8::new(u8::try_from(place + 1).ok()?));
         self
     }
+}
+
+/// The limit that a problem is about, by its name.
+pub(crate) fn limit_of(problem: &Problem) -> Option<&'static str> {
+    let place = usize::from(problem.limit?.get()) - 1;
+    Some(LIMITS.get(place)?.name)
 }
 
 /// The refusal of one more of what there may only be so many.
@@ -121,7 +130,7 @@ pub(crate) fn exceeded(name: &'static str, detail: impl Into<String>) -> Problem
 
 /// After how many seconds a client may ask again, where a problem passes by itself.
 pub(crate) fn retry_after(problem: &Problem) -> Option<u32> {
-    match (problem.code, problem.limit) {
+    match (problem.code, limit_of(problem)) {
         // A rate allows more after a second.
         (Code::LimitExceeded, Some("reporter_events_per_second" | "socket_messages_per_second")) => Some(1),
         (Code::Overloaded | Code::Closing, _) => Some(1),

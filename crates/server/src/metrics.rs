@@ -25,6 +25,7 @@ use self::cells::{Counter, Gauge, Histogram, Series, micros};
 use self::sessions::{End, Sessions, Spent};
 use self::table::*;
 use crate::hub::Inner;
+use crate::limits::limit_of;
 
 pub use self::table::{FAMILIES, Family, Kind, Label, Measure};
 
@@ -67,7 +68,7 @@ impl Metrics {
 
     /// Somebody was refused by a limit, where it was one.
     pub(crate) fn limited(&self, problem: &Problem) {
-        if let Some(limit) = problem.limit.and_then(Limited::named) {
+        if let Some(limit) = limit_of(problem).and_then(Limited::named) {
             self.limited.add(limit, 1);
         }
     }
