@@ -9,6 +9,7 @@ mod doctor;
 mod failure;
 mod history;
 mod hub_client;
+mod limits;
 mod line;
 mod logs;
 mod publish;

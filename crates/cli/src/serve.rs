@@ -8,10 +8,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ragpulse_protocol::PipelineType;
 use ragpulse_protocol::http::TransportFlag;
+use ragpulse_server::service::{Server, Tls};
 use ragpulse_server::{BuildError, Config, Hub, HubParts, Keys};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
+use crate::limits::{self, LimitOptions};
 use crate::logs::LogOptions;
 use crate::signals;
 use crate::store::{self, StoreOptions};
@@ -37,7 +39,11 @@ pub(crate) struct Options {
     #[command(flatten)]
     doors: DoorOptions,
     #[command(flatten)]
+    tls: TlsOptions,
+    #[command(flatten)]
     advice: AdviceOptions,
+    #[command(flatten)]
+    limits: LimitOptions,
     #[command(flatten)]
     pub(crate) log: LogOptions,
     /// A type with a reference namespace of its own. May be given several times; default google_drive, local_files.
@@ -54,6 +60,24 @@ pub(crate) struct DoorOptions {
     /// An origin whose pages may use this hub, such as https://app.example. May be given several times.
     #[arg(long = "cors-origin", env = "SOCKET_IO_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     origins: Vec<String>,
+}
+
+/// By what connections are kept secret.
+#[derive(Args, Clone)]
+struct TlsOptions {
+    /// Speak TLS with this certificate: PEM, those that vouch for it after it. Read again on SIGHUP.
+    #[arg(long, env = "RAGPULSE_TLS_CERT", value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key: PEM, not encrypted.
+    #[arg(long, env = "RAGPULSE_TLS_KEY", value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+}
+
+impl TlsOptions {
+    fn read(self) -> Result<Option<Tls>, Failure> {
+        let (Some(certificate), Some(key)) = (self.tls_cert, self.tls_key) else { return Ok(None) };
+        Tls::from_files(certificate, key).map(Some).map_err(|error| Failure::usage(format!("TLS: {error}")))
+    }
 }
 
 /// How clients are told to follow.
@@ -83,7 +107,8 @@ enum Transport {
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let keys = token::keys(options.keys.as_deref())?.map(Arc::new);
-    if keys.is_none() && !options.listen.ip().is_loopback() && !options.insecure {
+    let only_lists = options.limits.list;
+    if keys.is_none() && !only_lists && !options.listen.ip().is_loopback() && !options.insecure {
         return Err(Failure::usage(format!(
             "--listen {}: without keys this hub asks nobody who they are, so it listens on loopback addresses only; give \
              it keys by --keys FILE (make one by `ragpulse token new`), or insist with --insecure",
@@ -92,6 +117,12 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     }
     let mut config = config(&options.doors, options.advice);
     config.metrics = true;
+    options.limits.apply(&mut config)?;
+    if options.limits.list {
+        return limits::list(&config);
+    }
+    let tls = options.tls.read()?;
+    limits::fit_descriptors(&mut config);
     if !options.reference_types.is_empty() {
         config.reference_types = options.reference_types;
     }
@@ -116,8 +147,15 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             move || reload(&keys, &hub)
         });
     }
-    println!("RagPulse is at http://{address}  (store: {name})");
-    ragpulse_server::service::serve(listener, parts, signals::stop(), CLOSE_WITHIN)
+    let mut server = Server::default();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        server = server.tls(tls.clone());
+        signals::on_hangup(move || read_again(&tls));
+    }
+    println!("RagPulse is at {scheme}://{address}  (store: {name})");
+    server
+        .serve(listener, parts, signals::stop(), CLOSE_WITHIN)
         .await
         .map_err(|error| Failure::new(format!("the listener failed: {error}")))
 }
@@ -135,6 +173,16 @@ fn reload(keys: &Keys, hub: &Hub) {
         }
         Err(error) => tracing::error!(
             target: "ragpulse::audit", act = "reload", outcome = "failed", %error, "the keys stay as they were"
+        ),
+    }
+}
+
+/// Reads the certificate again. One that is wrong changes nothing.
+fn read_again(tls: &Tls) {
+    match tls.reload() {
+        Ok(()) => tracing::info!(target: "ragpulse::audit", act = "reload_tls", outcome = "done"),
+        Err(error) => tracing::error!(
+            target: "ragpulse::audit", act = "reload_tls", outcome = "failed", %error, "the certificate stays as it was"
         ),
     }
 }

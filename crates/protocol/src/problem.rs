@@ -136,6 +136,11 @@ pub struct Problem {
     /// Which field, as a path such as `data.file.name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Which limit of the hub was reached, by its place in the hub's table from 1, for the hub's own count. It does not
+    /// travel: `detail` says so to people.
+    #[serde(skip)]
+    #[cfg_attr(feature = "ts", ts(skip))]
+    pub limit: Option<std::num::NonZeroU8>,
 }
 
 /// The most bytes of a detail, and of a field's path. They repeat what was sent, which may be a megabyte, and who does not
@@ -163,6 +168,7 @@ impl Problem {
             retryable: code.retryable(),
             index: None,
             field: None,
+            limit: None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! The doors: which hosts and origins may come in. The same for HTTP, Engine.IO polling and WebSocket, which CORS does
-//! not guard.
+//! The doors: which hosts and origins may come in, and from which address somebody comes. The same for HTTP, Engine.IO
+//! polling and WebSocket, which CORS does not guard.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{Either, MapOk, Ready, TryFutureExt, ready};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use ragpulse_protocol::{Code, Problem};
 use tower::{Layer, Service};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::address::Proxies;
 use crate::config::Config;
 use crate::request_id::REQUEST_ID;
 use crate::transport::problem_response;
@@ -31,6 +32,7 @@ pub(crate) struct Doors {
     origins: Vec<String>,
     /// Whether pages of loopback origins come in: only while there are no keys.
     loopback_origins: bool,
+    proxies: Proxies,
 }
 
 impl Doors {
@@ -43,6 +45,7 @@ impl Doors {
                 .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
                 .collect(),
             loopback_origins: !has_keys,
+            proxies: Proxies::new(&config.trusted_proxies),
         })
     }
 
@@ -134,7 +137,7 @@ fn cors(doors: Arc<Doors>) -> CorsLayer {
             REQUEST_ID,
             HeaderName::from_static("last-event-id"),
         ])
-        .expose_headers([ETAG, REQUEST_ID])
+        .expose_headers([ETAG, REQUEST_ID, RETRY_AFTER])
         .max_age(std::time::Duration::from_secs(600))
 }
 
@@ -170,7 +173,10 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Some(client) = self.doors.proxies.client(request.extensions(), request.headers()) {
+            request.extensions_mut().insert(client);
+        }
         match self.doors.check(request.headers(), request.uri()) {
             Ok(()) => {
                 Either::Right(self.inner.call(request).map_ok(IntoResponse::into_response as fn(_) -> _))

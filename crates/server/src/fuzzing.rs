@@ -55,12 +55,12 @@ fn invalid(error: &impl std::fmt::Display) -> Problem {
 /// # Errors
 /// What the client would be told.
 pub fn command(name: &str, packet: &RawValue) -> Result<(), Problem> {
-    let most = HubLimits::default().body_bytes;
+    let limits = &HubLimits::default();
     match name {
-        "subscribe" => socket::command::<SubscribeRequest>(packet, most).map(drop),
-        "unsubscribe" => socket::command::<UnsubscribeRequest>(packet, most).map(drop),
-        "client:status" => socket::command::<ClientStatus>(packet, most).map(drop),
-        "auth:refresh" => socket::command::<AuthRefresh>(packet, most).map(drop),
-        _ => socket::publish(packet, most),
+        "subscribe" => socket::command::<SubscribeRequest>(packet, limits).map(drop),
+        "unsubscribe" => socket::command::<UnsubscribeRequest>(packet, limits).map(drop),
+        "client:status" => socket::command::<ClientStatus>(packet, limits).map(drop),
+        "auth:refresh" => socket::command::<AuthRefresh>(packet, limits).map(drop),
+        _ => socket::publish(packet, limits),
     }
 }

@@ -6,6 +6,7 @@
 mod build;
 mod feed;
 mod outlet;
+mod places;
 mod read;
 mod registry;
 mod reports;
@@ -37,14 +38,17 @@ use crate::clock::Clock;
 use crate::config::{Advice, Config, ConfigError};
 use crate::guard::PipelineBuilder;
 use crate::ingest;
+use crate::limits::AtLimit;
+use crate::limits::rate::{Rate, Throttle};
 use crate::log::EventLog;
-use crate::metrics::table::{Batch, Outcome, ReportedEvent, Transport};
+use crate::metrics::table::{Batch, ReportedEvent, Transport};
 use crate::metrics::{Metrics, batch_of};
 use crate::request_id::RequestId;
 use crate::transport::SocketEnd;
 
 pub use build::{BuildError, HubBuilder, HubParts};
 pub(crate) use outlet::{Dialect, Outlet, Sent};
+pub(crate) use places::{Place, Places};
 pub(crate) use read::Found;
 pub(crate) use registry::{Registry, Scope};
 pub(crate) use reports::Way;
@@ -70,6 +74,11 @@ pub(crate) struct Inner {
     review: Notify,
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) places: Arc<Places>,
+    /// How fast each reporter of a pipeline may report.
+    reporters: Throttle,
+    /// How fast each socket may speak.
+    pub(crate) socket_rate: Rate,
     advice: Mutex<Advice>,
     pub(crate) started: Timestamp,
     pub(crate) writers: Vec<mpsc::Sender<writer::Command>>,
@@ -176,7 +185,36 @@ impl Hub {
             self.0.metrics.ingest_batches.add(Batch::Refused, 1);
             return Err(problem);
         }
+        if let Err(problem) = self.in_time(caller, pipeline, reporter.as_ref(), events.len()) {
+            self.0.metrics.ingest_batches.add(Batch::Refused, 1);
+            return Err(problem);
+        }
         self.take_by(pipeline, reporter, events, request).await
+    }
+
+    /// Whether a reporter does not report faster than it may. Who names no reporter is known by the token, or else by the
+    /// address.
+    fn in_time(
+        &self,
+        caller: &Caller,
+        pipeline: &PipelineId,
+        reporter: Option<&ReporterId>,
+        events: usize,
+    ) -> Result<(), Problem> {
+        let who = &caller.who;
+        let address = caller.address.map(|address| address.neighbours());
+        let address = address.filter(|_| who.name.is_empty() && who.token_id.is_none());
+        let key = (pipeline, reporter, &who.name, &who.token_id, address);
+        if self.0.reporters.take(key, events.max(1), self.0.clock.steady()) {
+            return Ok(());
+        }
+        let most = self.0.config.limits.reporter_events_per_second;
+        Err(crate::limits::exceeded(
+            "reporter_events_per_second",
+            format!(
+                "A reporter reports at most {most} events a second, and this one reports more. Wait a second."
+            ),
+        ))
     }
 
     /// As [`publish`](Self::publish), for the host itself.
@@ -186,7 +224,8 @@ impl Hub {
         reporter: Option<ReporterId>,
         events: Vec<Value>,
     ) -> Result<PublishReceipt, Problem> {
-        self.take_by(pipeline, reporter, events, &RequestId::fresh()).await
+        let taken = self.take_by(pipeline, reporter, events, &RequestId::fresh()).await;
+        taken.inspect_err(|problem| self.0.metrics.limited(problem))
     }
 
     async fn take_by(
@@ -256,7 +295,8 @@ impl Hub {
             Err(_) => Err(Problem::new(
                 Code::Overloaded,
                 "The hub takes events more slowly than they come. Send this again in a few seconds.",
-            )),
+            )
+            .at_limit("ingest_queue")),
         }
     }
 
@@ -274,16 +314,8 @@ impl Hub {
     }
 
     /// A place among the hub's connections, for something that stays.
-    pub(crate) fn place(&self, transport: Transport) -> Result<Place, Problem> {
-        let metrics = &self.0.metrics;
-        metrics.connections.change(transport, 1);
-        if metrics.connections.sum() > self.0.config.limits.connections as u64 {
-            metrics.connections.change(transport, -1);
-            metrics.connection_attempts.add((transport, Outcome::Refused), 1);
-            return Err(full());
-        }
-        metrics.connection_attempts.add((transport, Outcome::Accepted), 1);
-        Ok(Place(self.clone(), transport))
+    pub(crate) fn place(&self, transport: Transport, caller: &Caller) -> Result<Place, Problem> {
+        self.0.places.enter(transport, caller)
     }
 
     /// Whether the hub has begun to close.
@@ -358,19 +390,6 @@ impl Hub {
             tracing::warn!("the log was not closed in time; the next start takes a little longer");
         }
     }
-}
-
-/// A place among the hub's connections, given back when it is dropped.
-pub(crate) struct Place(Hub, Transport);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.0.metrics.connections.change(self.1, -1);
-    }
-}
-
-pub(crate) fn full() -> Problem {
-    Problem::new(Code::LimitExceeded, "This hub has as many connections as it may. Come back later.")
 }
 
 pub(crate) fn closing() -> Problem {

@@ -32,6 +32,7 @@
 //! # Ok(()) }
 //! ```
 
+mod address;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -42,6 +43,7 @@ pub mod fuzzing;
 mod guard;
 mod hub;
 mod ingest;
+mod limits;
 pub mod log;
 pub mod metrics;
 mod request_id;

@@ -25,7 +25,11 @@ use self::cells::{Counter, Gauge, Histogram, Series, micros};
 use self::sessions::{End, Sessions, Spent};
 use self::table::*;
 use crate::hub::Inner;
+<<<<<<< HEAD
 use crate::log::Record;
+=======
+use crate::limits::limit_of;
+>>>>>>> limits
 
 pub use self::table::{FAMILIES, Family, Kind, Label, Measure};
 
@@ -61,8 +65,16 @@ with_families!(metrics);
 
 impl Metrics {
     /// A client was given an error.
-    pub(crate) fn problem(&self, code: Code) {
-        self.problems.add(code, 1);
+    pub(crate) fn problem(&self, problem: &Problem) {
+        self.problems.add(problem.code, 1);
+        self.limited(problem);
+    }
+
+    /// Somebody was refused by a limit, where it was one.
+    pub(crate) fn limited(&self, problem: &Problem) {
+        if let Some(limit) = limit_of(problem).and_then(Limited::named) {
+            self.limited.add(limit, 1);
+        }
     }
 
     /// Something in an event did not fit.
@@ -168,6 +180,8 @@ pub(crate) async fn refresh(hub: &Inner) {
     for (liveness, count) in Heard::ALL.iter().zip(heard) {
         metrics.pipelines.set(*liveness, count);
     }
+    let unlisted = hub.registry.known().iter().filter(|room| !room.is_listed()).count();
+    metrics.pipelines_unlisted.set((), unlisted as u64);
     metrics.subscriptions.set((), hub.registry.subscriptions() as u64);
     let waiting = |queue: &tokio::sync::mpsc::Sender<_>| queue.max_capacity() - queue.capacity();
     metrics.queue_depth.set(Queue::Ingest, hub.writers.iter().map(waiting).sum::<usize>() as u64);

@@ -1,15 +1,19 @@
 //! Help for a host that has nothing else to do than to serve a hub: tuned sockets, peers that are cut when they take
-//! nothing, and a close that ends in time.
+//! nothing, TLS, a bound on how many may come in, and a close that ends in time.
 //!
 //! A host with a listener of its own uses the parts: [`tune_listener`] and [`Connections`].
 
 mod connections;
+mod doorstep;
+mod tls;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,20 +23,27 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 
 pub use connections::{Connection, Connections, CuttableListener, Wire};
+pub use tls::{Tls, TlsError};
 
+use self::doorstep::{Doorstep, Inlet};
 use crate::hub::HubParts;
+use crate::metrics::Metrics;
+use crate::metrics::table::Limited;
 use crate::transport::not_found;
 
 /// How long a peer may leave data unacknowledged before the kernel cuts it.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// How much unsent data the kernel keeps of a connection. Small, so that the hub sees who does not read.
 const UNSENT_BYTES: u32 = 16 * 1024;
+/// The most that is read of a head, and kept of a body that nobody reads yet.
+const HEAD_BYTES: usize = 64 * 1024;
 /// How long a peer may take nothing while there is something to write to it, unless a host says otherwise.
 pub const STALLED: Duration = Duration::from_secs(30);
 /// How long the head of a request, or the next part of its body, may take, unless a host says otherwise.
@@ -72,30 +83,32 @@ pub async fn serve(
 }
 
 /// How a hub is served.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[must_use = "it does nothing until it serves"]
 pub struct Server {
-    stalled: Duration,
-    request: Duration,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self { stalled: STALLED, request: REQUEST }
-    }
+    stalled: Option<Duration>,
+    request: Option<Duration>,
+    tls: Option<Tls>,
 }
 
 impl Server {
-    /// How long a peer may take nothing while there is something to write to it. Default [`STALLED`], 30 s.
+    /// How long a peer may take nothing while there is something to write to it. Default: the hub's limit
+    /// `stalled_seconds`, 30 s.
     pub fn stalled(mut self, limit: Duration) -> Self {
-        self.stalled = limit;
+        self.stalled = Some(limit);
         self
     }
 
-    /// How long the head of a request may take, from the connection or the answer before it, and how long the next
-    /// part of a body. Default [`REQUEST`], 60 s.
+    /// How long a TLS handshake may take, the head of a request, from the connection or the answer before it, and the next
+    /// part of a body. Default: the hub's limit `request_seconds`, 60 s.
     pub fn request(mut self, limit: Duration) -> Self {
-        self.request = limit;
+        self.request = Some(limit);
+        self
+    }
+
+    /// Speaks TLS. Default: plain.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -116,10 +129,22 @@ impl Server {
         }
         let HubParts { router, layer, hub } = parts;
         let app = router.fallback(not_found).layer(layer);
-        let connections = Connections::new(self.stalled);
+        let seconds = |own: Option<Duration>, seconds: u32| {
+            own.unwrap_or_else(|| Duration::from_secs(u64::from(seconds)))
+        };
+        let limits = &hub.0.config.limits;
+        let connections = Connections::new(seconds(self.stalled, limits.stalled_seconds));
+        let line = Line {
+            request: seconds(self.request, limits.request_seconds),
+            tls: self.tls,
+            app,
+            connections: connections.clone(),
+            closing: CancellationToken::new(),
+            metrics: hub.0.metrics.clone(),
+        };
+        let doorstep = Doorstep::new(&hub.0.config, &hub.0.metrics);
         // Also when this future is dropped: then nobody waits, and everybody goes.
         let _cut = CutOnDrop(&connections);
-        let closing = CancellationToken::new();
         tokio::pin!(shutdown);
         loop {
             let (stream, address) = tokio::select! {
@@ -134,13 +159,15 @@ impl Server {
                 },
                 () = &mut shutdown => break,
             };
-            let serving =
-                self.clone().connection(stream, address, app.clone(), connections.clone(), closing.clone());
-            tokio::spawn(serving);
+            match doorstep.enter(address.ip()) {
+                Ok(inlet) => drop(tokio::spawn(line.clone().serve(stream, address, inlet))),
+                Err(problem) if line.tls.is_some() => drop((stream, problem)),
+                Err(problem) => doorstep.refuse(stream, &problem),
+            }
         }
         let started = tokio::time::Instant::now();
         drop(listener);
-        closing.cancel();
+        line.closing.cancel();
         // What is left after the cut is not I/O but work: a moment for that.
         let last = (deadline / 4).min(Duration::from_secs(1));
         hub.close(deadline.saturating_sub(last)).await;
@@ -153,31 +180,64 @@ impl Server {
         }
         Ok(())
     }
+}
 
+/// What each connection is served with.
+#[derive(Clone)]
+struct Line {
+    request: Duration,
+    tls: Option<Tls>,
+    app: Router,
+    connections: Connections,
+    closing: CancellationToken,
+    metrics: Arc<Metrics>,
+}
+
+impl Line {
     /// Serves one connection to its end.
-    async fn connection(
-        self,
-        stream: TcpStream,
-        address: SocketAddr,
-        app: Router,
-        connections: Connections,
-        closing: CancellationToken,
-    ) {
+    async fn serve(self, stream: TcpStream, address: SocketAddr, inlet: Inlet) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
-        let stream = connections.wrap(stream);
+        let Some(tls) = &self.tls else { return self.speak(stream, address, inlet).await };
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(self.request, tls.accept(stream)) => shaken,
+            () = self.connections.cut_token().cancelled() => return,
+            () = self.closing.cancelled() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.speak(stream, address, inlet).await,
+            Ok(Err(error)) => tracing::debug!(%error, %address, "a TLS handshake failed"),
+            Err(_) => self.too_slow(),
+        }
+    }
+
+    fn too_slow(&self) {
+        self.metrics.limited.add(Limited::RequestSeconds, 1);
+    }
+
+    async fn speak<S>(self, stream: S, address: SocketAddr, inlet: Inlet)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { request, app, connections, closing, .. } = self.clone();
+        let mut stream = connections.wrap(stream);
+        stream.hold(inlet);
         let wire = stream.wire();
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(|body| Body::new(TimeoutBody::new(self.request, body)));
-            request.extensions_mut().insert(ConnectInfo(wire.clone()));
-            request.extensions_mut().insert(ConnectInfo(address));
-            let answer = app.clone().oneshot(request);
+        let asked = Arc::new(AtomicBool::new(false));
+        let has_asked = asked.clone();
+        let service = hyper::service::service_fn(move |asks: Request<Incoming>| {
+            has_asked.store(true, Ordering::Relaxed);
+            let mut asks = asks.map(|body| Body::new(TimeoutBody::new(request, body)));
+            asks.extensions_mut().insert(ConnectInfo(wire.clone()));
+            asks.extensions_mut().insert(ConnectInfo(address));
+            let answer = app.clone().oneshot(asks);
             async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
         });
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.request)
+            .header_read_timeout(request)
+            .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         tokio::pin!(serving);
@@ -186,6 +246,10 @@ impl Server {
             tokio::select! {
                 result = serving.as_mut() => {
                     if let Err(error) = result {
+                        // One that rests after its requests is not slow.
+                        if error.is_timeout() && !asked.load(Ordering::Relaxed) {
+                            self.too_slow();
+                        }
                         tracing::trace!(%error, "a connection ended in an error");
                     }
                     return;

@@ -5,7 +5,7 @@ mod http;
 mod socket;
 
 use ::http::HeaderValue;
-use ::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use ragpulse_protocol::Problem;
 
@@ -46,6 +46,9 @@ pub(crate) fn problem_response(problem: &Problem) -> Response {
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     let mut answer = (status, headers, body).into_response();
+    if let Some(seconds) = crate::limits::retry_after(problem) {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     answer.extensions_mut().insert(Told(problem.clone()));
     answer
 }

@@ -125,13 +125,17 @@ async fn a_browser_may_ask_first() {
     // What a page can read of an answer.
     let response = hub.http.get(hub.url("/api/rag-status")).header("origin", "http://localhost:3000");
     let response = response.send().await.unwrap();
-    assert_eq!(response.headers()["access-control-expose-headers"], "etag,x-request-id");
+    assert_eq!(response.headers()["access-control-expose-headers"], "etag,x-request-id,retry-after");
     assert!(response.headers()["vary"].to_str().unwrap().contains("origin"));
 }
 
 #[tokio::test]
 async fn a_body_or_payload_beyond_its_limit_is_refused() {
-    let hub = TestHub::configured(|config| config.limits.body_bytes = 10_000).await;
+    let hub = TestHub::configured(|config| {
+        config.limits.body_bytes = 10_000;
+        config.limits.frame_bytes = 40_000;
+    })
+    .await;
     let post = async |path: &str, bytes: usize| {
         let request = hub.http.post(hub.url(path)).header("content-type", "application/json");
         request.body(format!("\"{}\"", "x".repeat(bytes))).send().await.unwrap().status().as_u16()

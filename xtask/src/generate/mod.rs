@@ -1,10 +1,11 @@
-//! `cargo xtask gen`: everything that is made from the contract's table and types, and from the table of metrics, written or
-//! compared.
+//! `cargo xtask gen`: everything that is made from the contract's table and types, and from the tables of metrics and limits,
+//! written or compared.
 
 mod asyncapi;
 mod baseline;
 mod compat;
 mod docs;
+mod limits;
 mod manifest;
 mod metrics;
 mod schema;
@@ -46,6 +47,7 @@ fn outputs() -> Result<BTreeMap<String, String>> {
     }
     files.insert("bindings/asyncapi.yaml".to_owned(), asyncapi::document()?);
     files.insert("docs/spec/events.md".to_owned(), docs::page()?);
+    files.insert(limits::PAGE.to_owned(), limits::page(&crate::workspace::root())?);
     files.insert(metrics::PAGE.to_owned(), metrics::page(&crate::workspace::root())?);
     Ok(files)
 }

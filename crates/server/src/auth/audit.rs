@@ -4,11 +4,10 @@
 //! What it never does: write a token, or anything else that lets somebody in. Names come from tokens, so they are
 //! written as values, in quotes and escaped.
 
-use std::net::SocketAddr;
-
 use ragpulse_protocol::{PipelineId, Problem};
 
 use super::principal::Principal;
+use crate::address::ClientAddress;
 
 /// What an audit line tells.
 pub(crate) struct Entry<'a> {
@@ -16,7 +15,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) act: &'a str,
     pub(crate) who: &'a Principal,
     pub(crate) pipeline: Option<&'a PipelineId>,
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) address: Option<ClientAddress>,
 }
 
 impl Entry<'_> {

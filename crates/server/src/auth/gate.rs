@@ -3,7 +3,6 @@
 //!
 //! What it never does: say more to somebody who is refused than that; look whether a pipeline exists.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::act::Act;
 use super::audit::Entry;
 use super::principal::Principal;
 use super::redact::Audience;
+use crate::address::ClientAddress;
 use crate::hub::Hub;
 
 /// How long an authoriser may take to make somebody out.
@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Caller {
     pub(crate) who: Arc<Principal>,
-    /// Where the connection came from, where the listener tells.
-    pub(crate) address: Option<SocketAddr>,
+    /// Where it came from, where the listener tells.
+    pub(crate) address: Option<ClientAddress>,
 }
 
 impl Caller {
@@ -37,7 +37,7 @@ impl Hub {
     pub(crate) async fn admit(
         &self,
         token: Option<&str>,
-        address: Option<SocketAddr>,
+        address: Option<ClientAddress>,
     ) -> Result<Caller, Problem> {
         let made_out = tokio::time::timeout(PATIENCE, self.0.authoriser.authenticate(token)).await;
         let made_out = made_out.unwrap_or_else(|_| {

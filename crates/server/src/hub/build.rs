@@ -10,10 +10,11 @@ use ragpulse_protocol::Cursor;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, Inner, Registry, feed, rights, sweep, tail, writer};
+use super::{Hub, Inner, Places, Registry, feed, rights, sweep, tail, writer};
 use crate::auth::{Authoriser, Open, Passes};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, HubLimits};
+use crate::limits::rate::{Rate, Throttle};
 use crate::log::{EventLog, LogError, LogWatch, MemoryLog, Page, Record, Stored};
 use crate::metrics::Metrics;
 use crate::metrics::process::resident_bytes;
@@ -134,6 +135,11 @@ impl HubBuilder {
             desks[writer::shard(&id, count)].push((id.clone(), writer::restore(&stored, &config, now)));
             registry.get_or_open(&id).restore(stored.state, records);
         }
+        registry.retire(now, config.limits.offline_days);
+        let limits = &config.limits;
+        let places = Places::new(limits, &metrics);
+        let reporters = Throttle::new(Rate::new(limits.reporter_events_per_second, limits.batch_events));
+        let socket_rate = Rate::new(limits.socket_messages_per_second, 1);
         let hub = Hub(Arc::new(Inner {
             advice: Mutex::new(config.advice()),
             config,
@@ -144,6 +150,9 @@ impl HubBuilder {
             review: Notify::new(),
             registry,
             metrics,
+            places,
+            reporters,
+            socket_rate,
             started: now,
             writers,
             sweeper: sweep::Paused::default(),
@@ -225,7 +234,8 @@ async fn last_events(
     Ok(records.into())
 }
 
-/// Signs of life to subscribers, and now and then a look for ids that are held for nobody.
+/// Signs of life to subscribers, and now and then a look for what is held for nobody: ids, rates of reporters that rest, and
+/// the places in lists of pipelines that have been offline for long.
 async fn heartbeats(hub: Arc<Inner>) {
     let period = hub.config.heartbeat();
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
@@ -245,6 +255,8 @@ async fn heartbeats(hub: Arc<Inner>) {
             }
         }
         hub.registry.sweep();
+        hub.registry.retire(now, hub.config.limits.offline_days);
+        hub.reporters.sweep(hub.clock.steady());
         hub.metrics.settle(now);
     }
 }

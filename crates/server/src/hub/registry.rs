@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use ragpulse_protocol::{Code, PipelineId, PipelineType, Problem};
+use ragpulse_protocol::{PipelineId, PipelineType, Problem, Timestamp};
 
 use super::outlet::Outlet;
 use super::room::Room;
 use crate::config::HubLimits;
+use crate::limits::exceeded;
 use crate::metrics::Metrics;
 
 /// Outlets by their id.
@@ -64,16 +65,17 @@ impl Registry {
         if let Some(room) = self.get(id) {
             return Ok(room);
         }
-        if self.len() >= self.limits.pipelines.saturating_mul(2) {
+        let most = self.limits.pipelines.saturating_add(self.limits.held_pipelines);
+        if self.len() >= most {
             self.sweep();
         }
         let mut rooms = self.rooms.write();
         if let Some(room) = rooms.get(id) {
             return Ok(room.clone());
         }
-        if rooms.len() >= self.limits.pipelines.saturating_mul(2) {
-            return Err(Problem::new(
-                Code::LimitExceeded,
+        if rooms.len() >= most {
+            return Err(exceeded(
+                "held_pipelines",
                 "This hub holds as many unknown pipelines as it may. Ask for pipelines that exist, or later.",
             ));
         }
@@ -123,13 +125,32 @@ impl Registry {
             .retain(|_, room| room.is_known() || room.follower_count() > 0 || Arc::strong_count(room) > 1);
     }
 
-    /// Adds a follower of these scopes; gives the rooms in them there are now, each once, by id.
-    pub(crate) fn follow(&self, scopes: &[Scope], outlet: &Arc<dyn Outlet>) -> Vec<Arc<Room>> {
+    /// Takes pipelines from the lists that have been offline for so many days. They are there as before, and come back to the
+    /// lists with their next event.
+    pub(crate) fn retire(&self, now: Timestamp, days: u32) {
+        let before = Timestamp::from_millis(now.as_millis().saturating_sub(i64::from(days) * 86_400_000));
+        for room in self.all() {
+            if room.unlist(before) {
+                tracing::info!(pipeline = %room.id, days, "offline for so long that it leaves the lists");
+            }
+        }
+    }
+
+    /// Adds a follower of these scopes; gives the rooms in them that are listed now, and those that are `wanted` in any case,
+    /// each once, by id.
+    pub(crate) fn follow(
+        &self,
+        scopes: &[Scope],
+        outlet: &Arc<dyn Outlet>,
+        wanted: impl Fn(&PipelineId) -> bool,
+    ) -> Vec<Arc<Room>> {
         let mut by_scope = self.by_scope.lock();
         for scope in scopes {
             by_scope.entry(scope.clone()).or_default().insert(outlet.id(), outlet.clone());
         }
-        self.within(scopes)
+        let mut rooms = self.within(scopes);
+        rooms.retain(|room| room.is_listed() || wanted(&room.id));
+        rooms
     }
 
     /// The rooms in these scopes there are now, by id.

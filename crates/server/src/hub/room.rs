@@ -57,6 +57,8 @@ struct RoomInner {
     removed: bool,
     /// The last event of the life before this one: that the pipeline was removed.
     farewell: Option<Arc<Record>>,
+    /// It has been offline for so long that it stands in no list.
+    unlisted: bool,
 }
 
 /// What an applied event did.
@@ -65,6 +67,8 @@ pub(crate) struct Applied {
     pub(crate) delivered: u64,
     /// The outlets that are full and have to be continued.
     pub(crate) paused: Vec<u64>,
+    /// The pipeline stands in no list: those who follow its scope do not know of it.
+    pub(crate) unlisted: bool,
 }
 
 /// What there is after a cursor, without looking into the log.
@@ -92,6 +96,7 @@ impl Room {
                 generation: 0,
                 removed: false,
                 farewell: None,
+                unlisted: false,
             }),
             head: watch::Sender::new(0),
             heard: AtomicI64::new(0),
@@ -115,6 +120,27 @@ impl Room {
 
     pub(crate) fn is_known(&self) -> bool {
         self.inner.lock().state.is_some()
+    }
+
+    /// Whether it stands in the lists.
+    pub(crate) fn is_listed(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.state.is_some() && !inner.unlisted
+    }
+
+    /// Takes it from the lists where it is offline and nothing has happened since then. Whether it stood there.
+    pub(crate) fn unlist(&self, before: Timestamp) -> bool {
+        let mut inner = self.inner.lock();
+        let heard = self.last_heard();
+        let is_old = |state: &PipelineStatus| !state.is_online() && state.last_activity.max(heard) <= before;
+        let leaves = !inner.unlisted && inner.state.as_ref().is_some_and(is_old);
+        inner.unlisted |= leaves;
+        leaves
+    }
+
+    /// Puts it back into the lists.
+    pub(crate) fn list(&self) {
+        self.inner.lock().unlisted = false;
     }
 
     pub(crate) fn pipeline_type(&self) -> Option<PipelineType> {
@@ -194,6 +220,8 @@ impl Room {
                 Sent::Gone => false,
             }
         });
+        // Its last event brings nobody to it.
+        applied.unlisted = inner.unlisted && !inner.removed;
         self.head.send_replace(record.seq);
         // Once for all of them, and not once for each.
         let (metrics, times) = (&self.metrics, applied.delivered);
@@ -208,6 +236,7 @@ impl Room {
         let inner = &mut *inner;
         inner.state = None;
         inner.removed = false;
+        inner.unlisted = false;
         inner.farewell = inner.ring.last().cloned();
         inner.ring.clear();
         inner.snapshots.forget();

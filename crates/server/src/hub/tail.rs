@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ragpulse_protocol::PipelineId;
+use ragpulse_protocol::{PipelineId, PipelineType};
 use tokio::sync::mpsc;
 
 use super::Inner;
@@ -76,4 +76,22 @@ fn apply_one(hub: &Arc<Inner>, room: &Arc<Room>, record: Arc<Record>) {
     for outlet in applied.paused {
         hub.sweeper.add(room, outlet);
     }
+    if applied.unlisted {
+        relist(hub, room, record.event.shared().pipeline_type.clone());
+    }
+}
+
+/// Something happens in a pipeline that stood in no list: it is there again for all who follow its scope.
+fn relist(hub: &Arc<Inner>, room: &Arc<Room>, kind: PipelineType) {
+    hub.registry.reveal(&kind, |outlets| {
+        room.list();
+        for (id, outlet) in outlets {
+            if outlet.may_view(&room.id)
+                && !room.has(id)
+                && room.join(outlet, false, None, hub.clock.now()).paused
+            {
+                hub.sweeper.add(room, id);
+            }
+        }
+    });
 }

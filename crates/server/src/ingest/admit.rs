@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use super::fill;
 use crate::config::HubLimits;
+use crate::limits::depth::PARSED_DEPTH;
+use crate::limits::{AtLimit, depth};
 
 /// The largest value of a key of `status:update`: as many as a state holds have to fit into a snapshot.
 const CHANGE_BYTES: usize = 4_096;
@@ -59,12 +61,12 @@ pub(crate) fn parse_batch(body: &[u8], lines: bool, limits: &HubLimits) -> Resul
                 continue;
             }
             let event = serde_json::from_slice(line)
-                .map_err(|error| invalid_json(&error, Some(number + 1)).at_index(events.len()))?;
+                .map_err(|error| invalid_json(&error, line, Some(number + 1)).at_index(events.len()))?;
             events.push(event);
         }
         events
     } else {
-        match serde_json::from_slice(body).map_err(|error| invalid_json(&error, None))? {
+        match serde_json::from_slice(body).map_err(|error| invalid_json(&error, body, None))? {
             Value::Array(events) => events,
             event => vec![event],
         }
@@ -73,9 +75,10 @@ pub(crate) fn parse_batch(body: &[u8], lines: bool, limits: &HubLimits) -> Resul
     Ok(events)
 }
 
-fn invalid_json(error: &serde_json::Error, line: Option<usize>) -> Problem {
+fn invalid_json(error: &serde_json::Error, text: &[u8], line: Option<usize>) -> Problem {
     let place = line.map(|line| format!(" on line {line}")).unwrap_or_default();
-    Problem::new(Code::InvalidJson, format!("The body is not JSON{place}: {error}."))
+    let problem = Problem::new(Code::InvalidJson, format!("The body is not JSON{place}: {error}."));
+    if depth::of_text(text) > PARSED_DEPTH { problem.at_limit("json_depth") } else { problem }
 }
 
 fn check_size(count: usize, limits: &HubLimits) -> Result<(), Problem> {
@@ -84,7 +87,7 @@ fn check_size(count: usize, limits: &HubLimits) -> Result<(), Problem> {
             "A batch holds at most {} events, and this one has {count}. Send it in parts.",
             limits.batch_events
         );
-        return Err(Problem::new(Code::BatchTooLarge, message));
+        return Err(Problem::new(Code::BatchTooLarge, message).at_limit("batch_events"));
     }
     Ok(())
 }
@@ -117,6 +120,10 @@ fn admit(
     now: Timestamp,
     limits: &HubLimits,
 ) -> Result<Admitted, Problem> {
+    if depth::is_beyond(&event, limits.json_depth) {
+        let message = format!("An event is nested at most {} deep, and this one deeper.", limits.json_depth);
+        return Err(Problem::new(Code::InvalidEvent, message).at_field("data").at_limit("json_depth"));
+    }
     let event: ReportedEvent = decode(event, "")?;
     let ReportedEvent { event: name, event_id, timestamp, mut data, .. } = event;
     if event_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 128) {
@@ -138,7 +145,7 @@ fn admit(
         });
     }
     let report = decode_report(&name, data)?;
-    check(&report, pipeline_type.as_ref())?;
+    check(&report, pipeline_type.as_ref(), limits.field_bytes)?;
     let kind = kind_of(&report);
     let fields = fill::delivered(report, timestamp);
     let body = serde_json::to_string(&fields).map_err(|error| {
@@ -147,7 +154,8 @@ fn admit(
     if body.len() > limits.event_bytes {
         let message =
             format!("An event holds at most {} bytes, and this one has {}.", limits.event_bytes, body.len());
-        return Err(Problem::new(Code::InvalidEvent, message).at_field("data"));
+        let problem = Problem::new(Code::InvalidEvent, message).at_field("data");
+        return Err(problem.at_limit("event_bytes"));
     }
     Ok(Admitted {
         index: 0,
@@ -250,8 +258,9 @@ fn invalid(field: &str, what: &str) -> Problem {
     Problem::new(Code::InvalidEvent, format!("`{field}`: {what}.")).at_field(field)
 }
 
-/// Checks what the types cannot.
-fn check(report: &Report, pipeline_type: Option<&PipelineType>) -> Result<(), Problem> {
+/// Checks what the types cannot. `longest` bounds every text; short ones have bounds of their own below it.
+fn check(report: &Report, pipeline_type: Option<&PipelineType>, longest: usize) -> Result<(), Problem> {
+    let text = |field: &str, value: Option<&str>, most: usize| text(field, value, most.min(longest));
     match report {
         Report::PipelineOnline(report) => {
             if pipeline_type.is_none() {
@@ -288,22 +297,23 @@ fn check(report: &Report, pipeline_type: Option<&PipelineType>) -> Result<(), Pr
         Report::FileRetrying(report) => attempt(report.attempt)?,
         Report::FileFailed(report) => {
             text("data.error.type", report.error.kind.as_deref(), 256)?;
-            text("data.error.message", Some(&report.error.message), 8_192)?;
+            text("data.error.message", Some(&report.error.message), longest)?;
             text("data.error.code", report.error.code.as_deref(), 256)?;
             text("data.error.stage", report.error.stage.as_ref().map(|s| s.as_str()), 128)?;
-            warnings(report.warnings.as_deref())?;
+            warnings(report.warnings.as_deref(), longest)?;
         }
-        Report::FileCompleted(report) => warnings(report.warnings.as_deref())?,
+        Report::FileCompleted(report) => warnings(report.warnings.as_deref(), longest)?,
         Report::FileSkipped(report) => {
             text("data.reason", report.reason.as_ref().map(|reason| reason.as_str()), 128)?;
-            text("data.message", report.message.as_deref(), 8_192)?;
+            text("data.message", report.message.as_deref(), longest)?;
         }
         Report::StatusUpdate(report) => {
             for (key, value) in &report.changes {
                 let field = format!("data.changes.{key}");
                 text("data.changes", Some(key), 128)?;
-                if value.to_string().len() > CHANGE_BYTES {
-                    return Err(invalid(&field, &format!("holds at most {CHANGE_BYTES} bytes")));
+                if value.to_string().len() > CHANGE_BYTES.min(longest) {
+                    let problem = invalid(&field, &format!("holds at most {CHANGE_BYTES} bytes"));
+                    return Err(problem.at_limit("field_bytes"));
                 }
                 if is_reserved_key(key) {
                     let message = format!(
@@ -336,7 +346,8 @@ fn check(report: &Report, pipeline_type: Option<&PipelineType>) -> Result<(), Pr
 fn text(field: &str, value: Option<&str>, most: usize) -> Result<(), Problem> {
     match value {
         Some(value) if value.len() > most => {
-            Err(invalid(field, &format!("holds at most {most} bytes, and this has {}", value.len())))
+            let what = format!("holds at most {most} bytes, and this has {}", value.len());
+            Err(invalid(field, &what).at_limit("field_bytes"))
         }
         _ => Ok(()),
     }
@@ -346,12 +357,12 @@ fn attempt(attempt: Option<u32>) -> Result<(), Problem> {
     if attempt == Some(0) { Err(invalid("data.attempt", "attempts are counted from 1")) } else { Ok(()) }
 }
 
-fn warnings(warnings: Option<&[String]>) -> Result<(), Problem> {
+fn warnings(warnings: Option<&[String]>, longest: usize) -> Result<(), Problem> {
     let warnings = warnings.unwrap_or_default();
     if warnings.len() > 100 {
         return Err(invalid("data.warnings", "holds at most 100 texts"));
     }
-    warnings.iter().try_for_each(|warning| text("data.warnings", Some(warning), 1_024))
+    warnings.iter().try_for_each(|warning| text("data.warnings", Some(warning), longest.min(1_024)))
 }
 
 fn kind_of(report: &Report) -> Kind {

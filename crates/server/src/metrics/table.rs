@@ -176,6 +176,31 @@ labels! {
         Unknown "unknown",
         Refused "refused",
     }
+    /// The limits by which somebody is refused, in the order of docs/limits.md.
+    Limited "limit" {
+        TcpConnections "tcp_connections",
+        TcpConnectionsPerAddress "tcp_connections_per_address",
+        Connections "connections",
+        ConnectionsPerAddress "connections_per_address",
+        ConnectionsPerToken "connections_per_token",
+        RequestSeconds "request_seconds",
+        BodyBytes "body_bytes",
+        FrameBytes "frame_bytes",
+        BatchEvents "batch_events",
+        EventBytes "event_bytes",
+        FieldBytes "field_bytes",
+        JsonDepth "json_depth",
+        SocketMessagesPerSecond "socket_messages_per_second",
+        ReporterEventsPerSecond "reporter_events_per_second",
+        SocketBatches "socket_batches",
+        IngestQueue "ingest_queue",
+        Pipelines "pipelines",
+        HeldPipelines "held_pipelines",
+        OpenFiles "open_files",
+        Reporters "reporters",
+        Subscriptions "subscriptions",
+        SocketBytes "socket_bytes",
+    }
     /// What was refused for want of a right.
     Denial "code" { Unauthorized "unauthorized", Forbidden "forbidden", }
     /// Whether a pipeline's reporters are heard.
@@ -321,6 +346,8 @@ macro_rules! with_families {
                 "Subscriptions that a socket asked for again with a cursor, because its client missed something.";
             Gauge pipelines "ragpulse_pipelines" Count (Heard) []
                 "Pipelines known now, by whether their reporters are heard.";
+            Gauge pipelines_unlisted "ragpulse_pipelines_unlisted" Count () []
+                "Of these, those offline for so long that they stand in no list.";
             Counter events_in "ragpulse_events_in_total" Count (ReportedEvent) []
                 "Events that reporters sent and that were valid, by name.";
             Counter ingest_events "ragpulse_ingest_events_total" Count (Taken) []
@@ -369,6 +396,8 @@ macro_rules! with_families {
                 "Answers over HTTP but for those of Socket.IO, by the class of their status.";
             Counter problems "ragpulse_problems_total" Count (Code) []
                 "Errors that clients were given, over HTTP and in acknowledgements, by their code.";
+            Counter limited "ragpulse_limited_total" Count (Limited) []
+                "Refusals by a limit of the hub, by its name in docs/limits.md.";
             Counter auth_denials "ragpulse_auth_denials_total" Count (Denial) []
                 "Of these, those for want of a valid token or of the right to an act.";
             Counter leases_lapsed "ragpulse_leases_lapsed_total" Count () []

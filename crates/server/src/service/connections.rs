@@ -22,6 +22,8 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::doorstep::Inlet;
+
 /// The open connections of a server, and the hand that cuts them. Cheap to clone.
 ///
 /// A host that runs its own listener puts it around that, and cuts what is left when its own deadline has passed:
@@ -111,7 +113,7 @@ impl Connections {
             line.cut();
         }
         let place = Place { number, line, all: self.clone() };
-        Connection { stream, waiting: None, place }
+        Connection { stream, waiting: None, place, inlet: None }
     }
 
     /// A listener whose connections are among them, for `axum::serve`.
@@ -170,6 +172,7 @@ pub struct Connection<S> {
     stream: S,
     waiting: Option<Waiting>,
     place: Place,
+    inlet: Option<Inlet>,
 }
 
 /// Something that the peer has not accepted yet.
@@ -193,6 +196,11 @@ impl<S> std::fmt::Debug for Connection<S> {
 }
 
 impl<S> Connection<S> {
+    /// Keeps a place at the doorstep for as long as it is open: an upgraded one outlives who served it.
+    pub(super) fn hold(&mut self, inlet: Inlet) {
+        self.inlet = Some(inlet);
+    }
+
     /// What has been written to this connection, in a form that the hub can look at.
     pub fn wire(&self) -> Wire {
         Wire(self.place.line.written.clone())

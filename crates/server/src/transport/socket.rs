@@ -4,14 +4,13 @@ mod commands;
 mod ingest;
 mod layer;
 mod meter;
+mod pace;
 mod peer;
 mod rights;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::connect_info::ConnectInfo;
 use ragpulse_protocol::message::HubClosing;
 use ragpulse_protocol::{PipelineType, Problem};
 use serde_json::Value;
@@ -24,10 +23,11 @@ use socketioxide::{SocketIo, TransportType};
 pub use layer::HubLayer;
 pub(crate) use rights::Reviewer;
 
-use self::peer::{Peers, Who};
+use self::peer::{Kept, Peers, Who};
+use crate::address::ClientAddress;
 use crate::auth::Caller;
 use crate::doors::DoorsLayer;
-use crate::hub::{Dialect, Hub};
+use crate::hub::{Dialect, Hub, Place};
 use crate::metrics::sessions::SILENT_MS;
 use crate::metrics::table::{HandshakeCause, Outcome, Transport};
 
@@ -38,7 +38,7 @@ pub(crate) const PATH: &str = "/socket.io";
 pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
     let limits = &hub.0.config.limits;
     // A frame over `body_bytes` gets a typed error; only one far beyond it costs the connection.
-    let frame = limits.body_bytes.saturating_mul(4);
+    let frame = limits.frame();
     let (layer, io) = SocketIo::builder()
         .req_path(PATH)
         .max_buffer_size(limits.socket_buffer)
@@ -67,12 +67,14 @@ pub(crate) mod fuzzing {
     use serde::de::DeserializeOwned;
     use serde_json::value::RawValue;
 
-    pub(crate) fn command<T: DeserializeOwned>(packet: &RawValue, most: usize) -> Result<T, Problem> {
-        super::commands::parse_within(Ok(packet.to_owned()), most)
+    use crate::config::HubLimits;
+
+    pub(crate) fn command<T: DeserializeOwned>(packet: &RawValue, limits: &HubLimits) -> Result<T, Problem> {
+        super::commands::parse_within(Ok(packet.to_owned()), limits)
     }
 
-    pub(crate) fn publish(packet: &RawValue, most: usize) -> Result<(), Problem> {
-        super::ingest::read(Ok(packet.to_owned()), most).map(drop)
+    pub(crate) fn publish(packet: &RawValue, limits: &HubLimits) -> Result<(), Problem> {
+        super::ingest::read(Ok(packet.to_owned()), limits).map(drop)
     }
 }
 
@@ -144,7 +146,8 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
         move |socket: SocketRef, TryData(auth): TryData<Value>| {
             let (peers, implicit) = (peers.clone(), implicit.clone());
             async move {
-                admit(&peers, &socket, auth.ok()).await?;
+                let (_, place) = admit(&peers, &socket, auth.ok()).await?;
+                socket.extensions.insert(Kept::new(place));
                 commands::register(&socket, &peers, dialect, implicit);
                 Ok::<(), Refused>(())
             }
@@ -170,8 +173,7 @@ fn ingest_namespace(io: &SocketIo, peers: &Arc<Peers>) {
         move |socket: SocketRef, TryData(auth): TryData<Value>| {
             let peers = peers.clone();
             async move {
-                let caller = admit(&peers, &socket, auth.ok()).await?;
-                let place = peers.hub().place(transport(&socket)).map_err(Refused)?;
+                let (caller, place) = admit(&peers, &socket, auth.ok()).await?;
                 ingest::register(&socket, peers.hub(), caller, place);
                 Ok::<(), Refused>(())
             }
@@ -188,28 +190,34 @@ fn transport(socket: &SocketRef) -> Transport {
     }
 }
 
-/// Decides whether a socket may connect, and notes who it is.
-async fn admit(peers: &Peers, socket: &SocketRef, auth: Option<Value>) -> Result<Caller, Refused> {
+/// Decides whether a socket may connect, notes who it is, and gives it its place.
+async fn admit(peers: &Peers, socket: &SocketRef, auth: Option<Value>) -> Result<(Caller, Place), Refused> {
     let hub = peers.hub();
     let refuse = |cause, problem: Problem| {
         let metrics = &hub.0.metrics;
         metrics.handshake_failures.add(cause, 1);
         metrics.connection_attempts.add((transport(socket), Outcome::Refused), 1);
-        metrics.problem(problem.code);
+        metrics.problem(&problem);
         Err(Refused(problem))
     };
+    let address = ClientAddress::of(socket.req_parts());
     if hub.is_closing() {
         return refuse(HandshakeCause::Closing, crate::hub::closing());
     }
-    if hub.0.metrics.connections.sum() >= hub.0.config.limits.connections as u64 {
-        return refuse(HandshakeCause::Limit, crate::hub::full());
+    if let Err(problem) = hub.0.places.look(address.map(|address| address.neighbours())) {
+        return refuse(HandshakeCause::Limit, problem);
     }
     let token = auth.as_ref().and_then(|auth| auth.get("token")).and_then(Value::as_str);
-    let address = socket.req_parts().extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let caller = match hub.admit(token, address).await {
         Ok(caller) => caller,
         Err(problem) => return refuse(HandshakeCause::Auth, problem),
     };
+    let place = hub.place(transport(socket), &caller).map_err(|problem| {
+        // The attempt was counted with the place.
+        hub.0.metrics.handshake_failures.add(HandshakeCause::Limit, 1);
+        hub.0.metrics.problem(&problem);
+        Refused(problem)
+    })?;
     socket.extensions.insert(Who(caller.clone()));
-    Ok(caller)
+    Ok((caller, place))
 }

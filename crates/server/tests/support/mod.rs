@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod follow;
+pub mod limits;
 pub mod socket;
 
 use std::net::SocketAddr;

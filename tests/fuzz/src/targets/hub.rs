@@ -29,6 +29,7 @@ pub(super) fn with_hub<F: Future>(work: impl FnOnce(World) -> F) -> F::Output {
         config.limits.open_files = 4;
         config.limits.ended_files = 4;
         config.limits.pipelines = 4;
+        config.limits.held_pipelines = 4;
         config.limits.reporters = 2;
         config.limits.subscriptions = 4;
         config.limits.ring_events = 4;

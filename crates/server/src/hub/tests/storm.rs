@@ -172,6 +172,7 @@ async fn who_joins_again_and_again_without_reading_is_kept_once() {
 async fn ids_held_for_nobody_go() {
     let mut config = Config::default();
     config.limits.pipelines = 4;
+    config.limits.held_pipelines = 4;
     let hub = Hub::builder().config(config).build().unwrap().hub;
     let followed = hub.0.registry.get_or_hold(&id("followed")).unwrap();
     followed.join(Lean::new(1, 9), true, None, hub.0.clock.now());

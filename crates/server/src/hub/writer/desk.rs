@@ -14,6 +14,7 @@ use crate::ingest::{
     Admitted, Conflator, Heard, Kind, Lease, Leases, Move, Offer, Slot, hub_interrupted, hub_offline,
     hub_online,
 };
+use crate::limits::exceeded;
 use crate::log::{NewRecord, Stored};
 
 /// What a writer keeps of one pipeline.
@@ -176,7 +177,7 @@ impl Desk {
                 "Pipeline '{pipeline}' has {} open files, the most there may be. Wait until some have ended.",
                 self.open.len()
             );
-            return Err(Problem::new(Code::LimitExceeded, message));
+            return Err(exceeded("open_files", message));
         }
         Ok(())
     }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use ragpulse_protocol::command::PublishReceipt;
-use ragpulse_protocol::{Code, PipelineId, PipelineType, Problem, ReporterId, Timestamp};
+use ragpulse_protocol::{PipelineId, PipelineType, Problem, ReporterId, Timestamp};
 
 use super::desk::{Desk, Plan, Undo};
 use super::{Publish, Reply, Writer, store_problem, unknown_pipeline};
 use crate::ingest::{Admitted, Heard, Kind, Lease};
+use crate::limits::exceeded;
 use crate::log::{Appended, Batch, LogError};
 use crate::metrics::table::Taken;
 
@@ -158,8 +159,8 @@ impl Writer {
         let config = &self.hub.config;
         let own = desk.leases.of(reporter.as_ref());
         if desk.hear(reporter.as_ref(), config, received_at) == Heard::TooMany {
-            return Err(Problem::new(
-                Code::LimitExceeded,
+            return Err(exceeded(
+                "reporters",
                 format!(
                     "Pipeline '{pipeline}' has as many reporters as it may. Give workers one reporter id."
                 ),
@@ -249,8 +250,8 @@ impl Writer {
             return Err(unknown_pipeline(pipeline));
         };
         if self.hub.registry.known().len() >= self.hub.config.limits.pipelines {
-            return Err(Problem::new(
-                Code::LimitExceeded,
+            return Err(exceeded(
+                "pipelines",
                 "This hub has as many pipelines as it may. Forget some: DELETE /api/pipelines/{id}.",
             ));
         }

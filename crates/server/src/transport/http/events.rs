@@ -60,7 +60,7 @@ async fn held(
             .into());
     }
     let limit = limit.min(MAX_PAGE) as usize;
-    let place = hub.place(Transport::Poll)?;
+    let place = hub.place(Transport::Poll, caller)?;
     let answer = answer(hub, caller, pipeline, cursor, limit, Duration::from_secs_f64(wait)).await;
     drop(place);
     answer

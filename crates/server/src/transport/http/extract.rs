@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
-use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
@@ -13,6 +11,7 @@ use http::request::Parts;
 use ragpulse_protocol::command::ClientStatus;
 use ragpulse_protocol::{Code, PipelineId, Problem};
 
+use crate::address::ClientAddress;
 use crate::auth::{Act, Caller};
 use crate::doors::CLIENT_STATUS;
 use crate::hub::Hub;
@@ -47,8 +46,7 @@ impl FromRequestParts<Hub> for Who {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        Ok(Self(hub.admit(token, address).await?))
+        Ok(Self(hub.admit(token, ClientAddress::of(parts)).await?))
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) async fn rag_status(
         .registry
         .known()
         .into_iter()
-        .filter(|room| wanted.is_none_or(|wanted| room.id.as_str() == wanted))
+        // One that is asked for by its name is no list.
+        .filter(|room| wanted.map_or_else(|| room.is_listed(), |wanted| room.id.as_str() == wanted))
         .filter(|room| hub.shows(&caller.who, &room.id))
         .collect();
     let tag = tag(&rooms, &caller.who, &hub);

@@ -36,7 +36,7 @@ pub(super) async fn stream(
         .map(str::parse::<Cursor>)
         .transpose()
         .map_err(|error| Problem::new(Code::InvalidCursor, format!("Last-Event-ID: {error}.")))?;
-    let place = hub.place(Transport::Stream)?;
+    let place = hub.place(Transport::Stream, &caller)?;
     let room = hub.0.registry.get_or_hold(&pipeline)?;
     let reader = Reader {
         head: room.head(),

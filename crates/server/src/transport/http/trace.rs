@@ -33,7 +33,7 @@ pub(super) async fn around(State(hub): State<Hub>, mut request: Request, next: N
         answer.headers_mut().insert(REQUEST_ID, value);
     }
     if let Some(Told(problem)) = answer.extensions_mut().remove() {
-        metrics.problem(problem.code);
+        metrics.problem(&problem);
         tracing::debug!(request_id = %id, %problem, "refused");
         // An extension member, as RFC 9457 has them: who reports a problem can name what to look for in the logs.
         if let Ok(serde_json::Value::Object(mut members)) = serde_json::to_value(&problem) {

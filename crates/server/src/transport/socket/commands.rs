@@ -11,6 +11,7 @@ use ragpulse_protocol::command::{
     SubscribeReply, SubscribeRequest, SubscribedPipeline, UnsubscribeAck, UnsubscribeReply,
     UnsubscribeRequest,
 };
+use ragpulse_protocol::problem::ErrorReply;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, Problem};
 use serde::Serialize;
@@ -21,9 +22,13 @@ use socketioxide::ParserError;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 
 use super::meter::Meter;
+use super::pace::Pace;
 use super::peer::{Peer, Peers};
 use crate::auth::{Act, BoxFuture};
+use crate::config::HubLimits;
 use crate::hub::{Dialect, Outlet, Question, Room, Scope, Way};
+use crate::limits::depth::PARSED_DEPTH;
+use crate::limits::{AtLimit, depth, exceeded};
 use crate::metrics::table::DisconnectReason;
 
 type Raw = Box<RawValue>;
@@ -35,11 +40,12 @@ pub(super) fn register(
     dialect: Dialect,
     implicit: Option<PipelineType>,
 ) {
-    let of = peers.clone();
+    let pace = Arc::new(Pace::new(peers.hub()));
+    let (of, own) = (peers.clone(), pace.clone());
     socket.on("subscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply =
-            heard(&peer, data, &of).and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
+        let reply = heard(&own, &peer, data, &of)
+            .and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
         told(&of, &reply);
         of.let_go_if_left(&peer);
         // Everything is joined by now. Only where the log has to be asked what it has, the answer takes a little longer.
@@ -67,23 +73,26 @@ pub(super) fn register(
             answer_to(&meter, ack, &SubscribeReply::from(Ok(joined.ack)));
         }
     });
-    let of = peers.clone();
+    let (of, own) = (peers.clone(), pace.clone());
     socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let reply = heard(&peer, data, &of).and_then(|request| unsubscribe(&of, &peer, request));
+        let reply = heard(&own, &peer, data, &of).and_then(|request| unsubscribe(&of, &peer, request));
         told(&of, &reply);
         of.let_go_if_left(&peer);
         answer_to(peer.meter(), ack, &UnsubscribeReply::from(reply));
         async {}
     });
-    let of = peers.clone();
+    let (of, own) = (peers.clone(), pace.clone());
     socket.on("ping", move |ack: AckSender| {
-        let _ = ack.send(&of.hub().0.clock.now().as_millis());
+        let _ = match own.check() {
+            Ok(()) => ack.send(&of.hub().0.clock.now().as_millis()),
+            Err(problem) => ack.send(&refused(&of, problem)),
+        };
         async {}
     });
-    let of = peers.clone();
+    let (of, own) = (peers.clone(), pace.clone());
     socket.on("client:status", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
-        let reply = parse::<ClientStatus>(data, &of).map(|status| {
+        let reply = own.check().and_then(|()| parse::<ClientStatus>(data, &of)).map(|status| {
             let (hub, peer) = (of.hub(), of.of(&socket, dialect));
             hub.hear_client(&status, Way::Socket);
             let hidden = status.status == Activity::Background;
@@ -95,18 +104,17 @@ pub(super) fn register(
         let _ = ack.send(&ClientStatusReply::from(reply));
         async {}
     });
-    let of = peers.clone();
+    let (of, own) = (peers.clone(), pace.clone());
     socket.on("auth:refresh", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
-        let request = heard(&peer, data, &of);
+        let request = heard(&own, &peer, data, &of);
         refresh(&of, peer, request, ack)
     });
     let of = peers.clone();
     socket.on_fallback(move |Event(name): Event, ack: AckSender| {
         let shown: String = name.chars().take(60).collect();
-        of.hub().0.metrics.problem(Code::InvalidRequest);
-        let problem = Problem::new(Code::InvalidRequest, format!("There is no command '{shown}'."));
-        let _ = ack.send(&problem.into_reply());
+        let unknown = Problem::new(Code::InvalidRequest, format!("There is no command '{shown}'."));
+        let _ = ack.send(&refused(&of, pace.check().err().unwrap_or(unknown)));
         async {}
     });
     let of = peers.clone();
@@ -132,15 +140,18 @@ fn reason_of(reason: socketioxide::socket::DisconnectReason) -> DisconnectReason
 
 /// Reads a command whose answer may be long, unless its sender lets answers lie.
 fn heard<T: DeserializeOwned>(
+    pace: &Pace,
     peer: &Peer,
     data: Result<Raw, ParserError>,
     peers: &Peers,
 ) -> Result<T, Problem> {
+    pace.check()?;
     if peer.meter().is_full_of_answers() {
         return Err(Problem::new(
             Code::Overloaded,
             "The answers that wait for this client are too many. Read them before asking for more.",
-        ));
+        )
+        .at_limit("socket_bytes"));
     }
     parse(data, peers)
 }
@@ -148,7 +159,7 @@ fn heard<T: DeserializeOwned>(
 /// Counts the problem that a command is answered with.
 fn told<T>(peers: &Peers, reply: &Result<T, Problem>) {
     if let Err(problem) = reply {
-        peers.hub().0.metrics.problem(problem.code);
+        peers.hub().0.metrics.problem(problem);
     }
 }
 
@@ -164,17 +175,33 @@ pub(super) fn parse<T: DeserializeOwned>(
     data: Result<Raw, ParserError>,
     peers: &Peers,
 ) -> Result<T, Problem> {
-    parse_within(data, peers.hub().0.config.limits.body_bytes)
+    let limits = &peers.hub().0.config.limits;
+    // The packet is an array around the argument.
+    let too_deep = |raw: &Raw| {
+        raw.get().len() <= limits.body_bytes && depth::of_text(raw.get().as_bytes()) > limits.json_depth + 1
+    };
+    if data.as_ref().is_ok_and(too_deep) {
+        let message = format!("The argument of a command is nested at most {} deep.", limits.json_depth);
+        return Err(Problem::new(Code::InvalidRequest, message).at_limit("json_depth"));
+    }
+    parse_within(data, limits)
+}
+
+/// An error as the answer to a command, counted.
+fn refused(peers: &Peers, problem: Problem) -> ErrorReply {
+    peers.hub().0.metrics.problem(&problem);
+    problem.into_reply()
 }
 
 pub(super) fn parse_within<T: DeserializeOwned>(
     data: Result<Raw, ParserError>,
-    most: usize,
+    limits: &HubLimits,
 ) -> Result<T, Problem> {
+    let most = limits.body_bytes;
     let text = data.as_ref().map_or("{}", |raw| raw.get());
     if text.len() > most {
         let message = format!("A message holds at most {most} bytes, and this has {}.", text.len());
-        return Err(Problem::new(Code::BodyTooLarge, message));
+        return Err(Problem::new(Code::BodyTooLarge, message).at_limit("body_bytes"));
     }
     // A raw value is the whole packet, its name first: `["subscribe", {…}]`.
     let arguments: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
@@ -188,6 +215,11 @@ pub(super) fn parse_within<T: DeserializeOwned>(
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
         let problem = Problem::new(Code::InvalidRequest, format!("`{field}`: {}.", error.into_inner()));
+        let problem = if depth::of_text(text.as_bytes()) > PARSED_DEPTH {
+            problem.at_limit("json_depth")
+        } else {
+            problem
+        };
         if field == "." { problem } else { problem.at_field(field) }
     })
 }
@@ -235,8 +267,8 @@ fn subscribe(
     }
     let more = peer.follows.lock().more(&ids, &scopes);
     if more > 0 && peer.follows.lock().len() + more > hub.0.config.limits.subscriptions {
-        return Err(Problem::new(
-            Code::LimitExceeded,
+        return Err(exceeded(
+            "subscriptions",
             format!("A socket has at most {} subscriptions.", hub.0.config.limits.subscriptions),
         ));
     }
@@ -314,7 +346,8 @@ fn follow(
 ) {
     peer.follows.lock().scopes.extend(scopes.iter().cloned());
     let outlet: Arc<dyn Outlet> = peer.clone();
-    let rooms = peers.hub().0.registry.follow(scopes, &outlet);
+    // Who has a state of it goes on with it, whether it is listed or not.
+    let rooms = peers.hub().0.registry.follow(scopes, &outlet, |id| cursors.contains_key(id));
     let new = |room: &&Arc<Room>| asked.binary_search(&room.id).is_err() && peer.may_view(&room.id);
     for room in rooms.iter().filter(new) {
         join(peers, peer, room, false, cursors.get(&room.id), joined);
@@ -327,7 +360,7 @@ pub(super) fn follow_own_type(peers: &Peers, peer: &Arc<Peer>, own: &PipelineTyp
     let own = Scope::Type(own.clone());
     peer.follows.lock().scopes.insert(own.clone());
     let outlet: Arc<dyn Outlet> = peer.clone();
-    let rooms = peers.hub().0.registry.follow(&[own], &outlet);
+    let rooms = peers.hub().0.registry.follow(&[own], &outlet, |_| false);
     for room in rooms.iter().filter(|room| peer.may_view(&room.id) && !room.has(peer.id())) {
         // Without a cursor there is nothing to ask the log.
         join(peers, peer, room, false, None, &mut Joined::default());
@@ -381,9 +414,10 @@ fn refresh(
             Ok(request) => peers.hub().admit(Some(&request.token), address).await,
             Err(problem) => Err(problem),
         };
-        let reply = reply.map(|caller| {
+        let reply = reply.and_then(|caller| {
+            peer.keep_place(&caller)?;
             peer.renew(number, caller);
-            Done::default()
+            Ok(Done::default())
         });
         told(&peers, &reply);
         peers.let_go_if_left(&peer);
@@ -398,6 +432,6 @@ fn refresh(
 }
 
 /// Any JSON, for commands whose argument has no fixed shape.
-pub(super) fn to_value(data: Result<Raw, ParserError>, most: usize) -> Result<Value, Problem> {
-    parse_within(data, most)
+pub(super) fn to_value(data: Result<Raw, ParserError>, limits: &HubLimits) -> Result<Value, Problem> {
+    parse_within(data, limits)
 }

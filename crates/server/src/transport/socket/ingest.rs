@@ -1,5 +1,7 @@
 //! Reporters over Socket.IO: `publish` in namespace `/ingest`, one at a time and in order for each socket.
 
+use std::sync::Arc;
+
 use ragpulse_protocol::command::PublishReply;
 use ragpulse_protocol::{Code, PipelineId, Problem, ReporterId};
 use serde_json::Value;
@@ -10,38 +12,44 @@ use socketioxide::socket::Sid;
 use tokio::sync::mpsc;
 
 use super::commands::to_value;
+use super::pace::Pace;
 use super::rights::GRACE_MILLIS;
 use crate::auth::Caller;
+use crate::config::HubLimits;
 use crate::hub::{Hub, Place};
+use crate::limits::AtLimit;
 use crate::request_id::RequestId;
-
-/// How many batches of one socket may wait.
-const QUEUE: usize = 64;
 
 type Batch = (Result<Box<RawValue>, ParserError>, AckSender);
 
 /// Registers `publish`.
 pub(super) fn register(socket: &SocketRef, hub: &Hub, caller: Caller, place: Place) {
-    let (queue, batches) = mpsc::channel::<Batch>(QUEUE);
+    let most = hub.0.config.limits.socket_batches;
+    let (queue, batches) = mpsc::channel::<Batch>(most);
+    let pace = Arc::new(Pace::new(hub));
     // The queue ends with the socket, which holds its only sender.
     tokio::spawn(work(hub.clone(), caller, batches, socket.id, place));
     let of = hub.clone();
     socket.on("publish", move |TryData(data): TryData<Box<RawValue>>, ack: AckSender| {
         // In the order they came, and before the handler's future is spawned.
-        if let Err(error) = queue.try_send((data, ack)) {
+        if let Err(problem) = pace.check() {
+            of.0.metrics.problem(&problem);
+            let _ = ack.send(&PublishReply::from(Err(problem)));
+        } else if let Err(error) = queue.try_send((data, ack)) {
             let (_, ack) = match error {
                 mpsc::error::TrySendError::Full(batch) | mpsc::error::TrySendError::Closed(batch) => batch,
             };
-            of.0.metrics.problem(Code::Overloaded);
             let problem = Problem::new(
                 Code::Overloaded,
-                format!("{QUEUE} batches of this socket wait already. Wait for their acknowledgements."),
+                format!("{most} batches of this socket wait already. Wait for their acknowledgements."),
             );
+            let problem = problem.at_limit("socket_batches");
+            of.0.metrics.problem(&problem);
             let _ = ack.send(&PublishReply::from(Err(problem)));
         }
         async {}
     });
-    socket.on_fallback(|Event(name): Event, ack: AckSender| {
+    socket.on_fallback(move |Event(name): Event, ack: AckSender| {
         let shown: String = name.chars().take(60).collect();
         let message = format!("There is no command '{shown}' here. Reporters send 'publish'.");
         let _ = ack.send(&Problem::new(Code::InvalidRequest, message).into_reply());
@@ -68,14 +76,14 @@ async fn work(hub: Hub, caller: Caller, mut batches: mpsc::Receiver<Batch>, sid:
         let Some((data, ack)) = batch else { break };
         hub.0.metrics.ingest_bytes.add((), data.as_ref().map_or(0, |data| data.get().len()) as u64);
         let request = RequestId::fresh();
-        let reply = match read(data, hub.0.config.limits.body_bytes) {
+        let reply = match read(data, &hub.0.config.limits) {
             Ok((pipeline, reporter, events)) => {
                 hub.publish(&caller, &pipeline, reporter, events, &request).await
             }
             Err(problem) => Err(problem),
         };
         if let Err(problem) = &reply {
-            hub.0.metrics.problem(problem.code);
+            hub.0.metrics.problem(problem);
         }
         let _ = ack.send(&PublishReply::from(reply));
     }
@@ -85,8 +93,8 @@ async fn work(hub: Hub, caller: Caller, mut batches: mpsc::Receiver<Batch>, sid:
 type Request = (PipelineId, Option<ReporterId>, Vec<Value>);
 
 /// Reads the envelope; the events are read one by one later, so that an error can name its place.
-pub(super) fn read(data: Result<Box<RawValue>, ParserError>, most: usize) -> Result<Request, Problem> {
-    let Value::Object(mut request) = to_value(data, most)? else {
+pub(super) fn read(data: Result<Box<RawValue>, ParserError>, limits: &HubLimits) -> Result<Request, Problem> {
+    let Value::Object(mut request) = to_value(data, limits)? else {
         return Err(Problem::new(Code::InvalidRequest, "`publish` takes an object: {pipeline_id, events}."));
     };
     let name = |value: Option<Value>| match value {

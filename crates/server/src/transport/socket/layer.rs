@@ -18,6 +18,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use super::PATH;
 use super::meter::Meters;
 use crate::doors::DoorsLayer;
+use crate::limits::AtLimit;
 use crate::metrics::Metrics;
 use crate::metrics::table::{HandshakeCause, Outcome, Transport};
 use crate::service::Wire;
@@ -60,17 +61,21 @@ where
 {
     let websocket = parameter(request.uri(), "transport") == Some("websocket");
     let opens = parameter(request.uri(), "sid").is_none() && request.method() == Method::GET;
-    let answer = socket.oneshot(request).await?;
-    let told = answer.extensions().get::<Told>().map(|Told(problem)| problem.code);
-    let cause = match told {
+    let mut answer = socket.oneshot(request).await?;
+    if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = "A request of Engine.IO is smaller than this. Send less at once.";
+        answer = problem_response(&Problem::new(Code::BodyTooLarge, message).at_limit("frame_bytes"));
+    }
+    let told = answer.extensions().get::<Told>().map(|Told(problem)| problem.clone());
+    let cause = match told.as_ref().map(|problem| problem.code) {
         Some(Code::ForeignOrigin) => Some(HandshakeCause::Origin),
         Some(Code::ForeignHost) => Some(HandshakeCause::Host),
         _ if websocket && answer.status() != StatusCode::SWITCHING_PROTOCOLS => Some(HandshakeCause::Upgrade),
         _ if opens && answer.status().is_client_error() => Some(HandshakeCause::Upgrade),
         _ => None,
     };
-    if let Some(code) = told {
-        metrics.problem(code);
+    if let Some(problem) = told {
+        metrics.problem(&problem);
     }
     if let Some(cause) = cause {
         let transport = if websocket { Transport::Websocket } else { Transport::Polling };

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use ragpulse_protocol::PipelineId;
+use ragpulse_protocol::{PipelineId, Problem};
 use serde_json::value::RawValue;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
@@ -16,12 +16,29 @@ use socketioxide::{SendError, SocketError};
 use super::meter::{Meter, Meters};
 use super::rights::Rights;
 use crate::auth::{Audience, Caller};
-use crate::hub::{Dialect, Hub, Outlet, Scope, Sent};
-use crate::metrics::table::{DisconnectReason, Outcome, Transport};
+use crate::hub::{Dialect, Hub, Outlet, Place, Scope, Sent};
+use crate::metrics::table::DisconnectReason;
 
 /// Who a socket's token says it is, and from where it came.
 #[derive(Clone, Default)]
 pub(super) struct Who(pub(super) Caller);
+
+/// The place that a socket has among the hub's connections, until it is gone.
+#[derive(Clone)]
+pub(super) struct Kept(Arc<Mutex<Option<Place>>>);
+
+impl Kept {
+    pub(super) fn new(place: Place) -> Self {
+        Self(Arc::new(Mutex::new(Some(place))))
+    }
+
+    /// Gives it back.
+    fn give_back(socket: &SocketRef) {
+        if let Some(Self(place)) = socket.extensions.get() {
+            drop(place.lock().take());
+        }
+    }
+}
 
 /// Marks a socket that has left its namespace, where a command of it may still be under way.
 #[derive(Clone)]
@@ -30,8 +47,6 @@ struct Left;
 /// One socket in one namespace.
 pub(crate) struct Peer {
     id: u64,
-    /// By what it came.
-    transport: Transport,
     dialect: Dialect,
     pub(super) socket: SocketRef,
     pub(super) hub: Hub,
@@ -63,6 +78,12 @@ impl Peer {
     /// Who it is.
     pub(super) fn caller(&self) -> Caller {
         self.socket.extensions.get::<Who>().unwrap_or_default().0
+    }
+
+    /// Its place is held by another token from now on.
+    pub(super) fn keep_place(&self, caller: &Caller) -> Result<(), Problem> {
+        let Some(Kept(place)) = self.socket.extensions.get() else { return Ok(()) };
+        place.lock().as_ref().map_or(Ok(()), |place| place.renew(&caller.who))
     }
 
     fn has_left(&self) -> bool {
@@ -148,14 +169,10 @@ impl Peers {
         peers
             .entry((socket.ns().to_owned(), socket.id))
             .or_insert_with(|| {
-                let (id, transport) = (self.hub.next_outlet_id(), super::transport(socket));
-                let metrics = &self.hub.0.metrics;
-                metrics.connections.change(transport, 1);
-                metrics.connection_attempts.add((transport, Outcome::Accepted), 1);
-                metrics.connected(id, self.hub.0.clock.now());
+                let id = self.hub.next_outlet_id();
+                self.hub.0.metrics.connected(id, self.hub.0.clock.now());
                 Arc::new(Peer {
                     id,
-                    transport,
                     dialect,
                     socket: socket.clone(),
                     hub: self.hub.clone(),
@@ -178,9 +195,9 @@ impl Peers {
     /// A socket is gone.
     pub(super) fn remove(&self, socket: &SocketRef, reason: DisconnectReason) {
         socket.extensions.insert(Left);
+        Kept::give_back(socket);
         let peer = self.peers.lock().remove(&(socket.ns().to_owned(), socket.id));
         if let Some(peer) = peer {
-            self.hub.0.metrics.connections.change(peer.transport, -1);
             self.hub.0.metrics.disconnected(peer.id, reason, self.hub.0.clock.now());
             let follows = std::mem::take(&mut *peer.follows.lock());
             for scope in &follows.scopes {
@@ -203,10 +220,7 @@ impl Peers {
 
     pub(super) fn clear(&self) {
         let peers = std::mem::take(&mut *self.peers.lock());
-        let metrics = &self.hub.0.metrics;
-        for peer in peers.values() {
-            metrics.connections.change(peer.transport, -1);
-        }
-        metrics.closed(peers.len() as u64, self.hub.0.clock.now());
+        peers.values().for_each(|peer| Kept::give_back(&peer.socket));
+        self.hub.0.metrics.closed(peers.len() as u64, self.hub.0.clock.now());
     }
 }
