@@ -2,6 +2,7 @@
 //!
 //! *What it never does:* hold more than [`HELD`] bytes of them; what does not fit is counted.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
@@ -47,7 +48,36 @@ pub(crate) fn release() {
 }
 
 impl Write for Writer {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.put(&one_line(event)).map(|()| event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// An event of the log on one line: texts in it come from outside, and must not begin a line of their own. The library
+/// escapes what else acts on a terminal.
+fn one_line(event: &[u8]) -> Cow<'_, [u8]> {
+    let body = event.strip_suffix(b"\n").unwrap_or(event);
+    if !body.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return Cow::Borrowed(event);
+    }
+    let mut line = Vec::with_capacity(event.len() + 16);
+    for byte in body {
+        match byte {
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            other => line.push(*other),
+        }
+    }
+    line.push(b'\n');
+    Cow::Owned(line)
+}
+
+impl Writer {
+    fn put(&self, line: &[u8]) -> io::Result<()> {
         if let Ok(mut waiting) = WAITING.lock()
             && let Some(waiting) = waiting.as_mut()
         {
@@ -56,13 +86,22 @@ impl Write for Writer {
             } else {
                 waiting.lost += 1;
             }
-            return Ok(line.len());
+            return Ok(());
         }
-        io::stderr().write_all(line).map(|()| line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        io::stderr().write_all(line)
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn an_event_is_one_line() {
+        assert_eq!(&*one_line(b"a warning\n"), b"a warning\n");
+        assert_eq!(
+            &*one_line(b"no file 'x\nERROR all is lost\r' here\n"),
+            b"no file 'x\\nERROR all is lost\\r' here\n"
+        );
+    }
+}
