@@ -225,3 +225,18 @@ async fn numbers_beyond_all_bounds_are_refused_or_kept_finite() {
     assert_eq!(serde_json::from_str::<Value>(&state.to_string()).unwrap(), state);
     assert!(!state.to_string().contains("null"), "{state}");
 }
+
+#[tokio::test]
+async fn a_problem_is_what_its_headers_say() {
+    let hub = TestHub::in_memory(|config| config.dashboard = true).await;
+    // Those of the page pass by what compresses it, and are given their request's id behind that.
+    for (method, path) in
+        [(Method::PUT, "/"), (Method::GET, "/assets/none.js"), (Method::GET, "/api/pipelines/p/files")]
+    {
+        let request = hub.http.request(method, hub.url(path)).header("accept-encoding", "gzip, br");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.headers().get("content-encoding"), None, "{path}");
+        let problem: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert!(problem["request_id"].is_string(), "{path}: {problem}");
+    }
+}

@@ -150,7 +150,12 @@ fn said(answer: &Answer) -> &'static str {
 }
 
 fn plain(kind: &str) -> Value {
-    if kind == "application/json" { json!({ "type": "object" }) } else { json!({ "type": "string" }) }
+    match kind {
+        "application/json" => json!({ "type": "object" }),
+        // A document of its own.
+        _ if kind.starts_with("application/yaml") => json!({}),
+        _ => json!({ "type": "string" }),
+    }
 }
 
 /// Also those that come of the doors, the token, the path and the query.

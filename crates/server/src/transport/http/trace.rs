@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
 use crate::hub::Hub;
 use crate::metrics::table::Status;
@@ -39,6 +39,8 @@ pub(super) async fn around(State(hub): State<Hub>, mut request: Request, next: N
         if let Ok(serde_json::Value::Object(mut members)) = serde_json::to_value(&problem) {
             members.insert("request_id".to_owned(), id.to_string().into());
             answer.headers_mut().remove(CONTENT_LENGTH);
+            // Of the page's problems, which were compressed: these words are not.
+            answer.headers_mut().remove(CONTENT_ENCODING);
             *answer.body_mut() = Body::from(serde_json::Value::Object(members).to_string());
         }
     }
