@@ -235,7 +235,7 @@ def before_opening(hub: Hub, chance: random.Random) -> None:
                 b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + chance.randbytes(100),
                 b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 2_000 + b"\r\n",
                 b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
-                b"POST /api/pipelines/noise/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n",
+                b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n",
                 chance.randbytes(3_000),
             ]
         )

@@ -2,8 +2,8 @@
 
     RAGPULSE_BIN=target/debug/ragpulse python3 tests/security/check.py --only frames [--long] [--seed N] [--attack N]
 
-A seed gives the same attacks in the same order; `--attack N` runs that one alone. What comes back by chance, such as how much
-the hub has read when a connection is cut, is not in the seed.
+A seed gives the same attacks in the same order; `--attack N` runs that one alone. What is up to chance elsewhere, such
+as how much the hub has read when a connection is cut, is not in the seed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Witness:
         self.link.socket.settimeout(None)
         try:
             while True:
-                name, data = event(self.link.next()) or ("", None)
+                name, data = event(self.link.next()) or ("", {})
                 if name == "pipeline:status":
                     self.states += 1
                 elif name == "x:round":
@@ -89,8 +89,8 @@ def attack(hub: Hub, seed: int, number: int) -> None:
             raise AssertionError(f"the hub is gone with {hub.process.returncode}")
     except AssertionError as error:
         raise SystemExit(
-            f"attack {number} ({run.__name__}) of seed {seed}: {error}\nto repeat it: --only frames --seed {seed} --attack {number}\n"
-            f"{hub.told()}"
+            f"attack {number} ({run.__name__}) of seed {seed}: {error}\n"
+            f"to repeat it: --only frames --seed {seed} --attack {number}\n{hub.told()}"
         ) from error
 
 

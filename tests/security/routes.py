@@ -1,7 +1,7 @@
 """The HTTP routes of a live hub against bindings/openapi.yaml: schemathesis, and what it cannot ask.
 
-What may come in: a seed, and how many requests a route gets. What it never does: pass over a status, a content type or a body
-that is not in the document.
+What may come in: a seed, and how many requests a route gets. What it never does: pass over a status, a content type or
+a body that is not in the document.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from hub import Hub, running
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "bindings/openapi.yaml"
@@ -30,17 +31,17 @@ CHECKS = [
     "use_after_free",
 ]
 OF_TOKENS = ["ignored_auth", "missing_required_header"]
-"""Not of all: positive_data_acceptance, as good events of a pipeline that is not known, or of a name that is no event's, are refused;
-nor negative_data_rejection, as unknown parameters are ignored, and empty ones count as left out."""
+"""With keys. Not asked are positive_data_acceptance, as good events of a pipeline that is not known are refused, and
+negative_data_rejection, as unknown parameters are ignored, and empty ones count as left out."""
 
 
 def asked(document: dict[str, Any]) -> dict[str, Any]:
-    """What schemathesis asks: all but the stream, which has no end, and `wait`, which holds an answer for up to 30 s."""
+    """What schemathesis asks: all but the stream, which has no end, and `wait`, which holds an answer."""
     document = copy.deepcopy(document)
     document["paths"].pop("/api/pipelines/{id}/stream")
     poll = document["paths"]["/api/pipelines/{id}/events"]["get"]
     poll["parameters"] = [one for one in poll["parameters"] if one["name"] != "wait"]
-    # What `data` has to be depends on `event`. Schemathesis makes nothing of `if` and `then`, but of one form for each event.
+    # What `data` has to be depends on `event`. Of `if` and `then` nothing is made, but of one form for each event.
     event = document["components"]["schemas"]["ReportedEvent"]
     event["anyOf"] = [form(event, rule) for rule in event.pop("allOf")]
     for key in ("properties", "required", "type", "additionalProperties"):

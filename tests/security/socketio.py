@@ -119,5 +119,5 @@ def event(text: str) -> tuple[str, Any] | None:
     """The name and the payload, where a packet is an event of the root."""
     if not text.startswith("42["):
         return None
-    name, data, *_ = [*json.loads(text[2:]), None]
-    return name, data
+    packet: list[Any] = json.loads(text[2:])
+    return str(packet[0]), packet[1] if len(packet) > 1 else None

@@ -16,6 +16,8 @@ const MINOR: u32 = 10;
 const SCRIPTS: &str = "bindings/python/scripts";
 /// The checks of a whole program beside the package, in an environment of its own.
 const EXAMPLE: &str = "examples/python-pipeline/check.py";
+/// Hostile clients, in an environment of its own.
+const SECURITY: &str = "tests/security/check.py";
 
 /// A Python command in the root.
 fn python(root: &Path) -> Command {
@@ -78,6 +80,13 @@ pub(crate) fn check_example(root: &Path) -> Command {
     command
 }
 
+/// The routes and the socket of a live hub against hostile clients, for some 90 seconds.
+pub(crate) fn check_security(root: &Path) -> Command {
+    let mut command = python(root);
+    command.arg(SECURITY);
+    command
+}
+
 /// Whether there is a Python that will do; Debian's package of what makes environments is installed where it is not.
 ///
 /// # Errors
@@ -124,5 +133,6 @@ mod tests {
             assert!(root.join(SCRIPTS).join(name).is_file(), "{name}");
         }
         assert!(root.join(EXAMPLE).is_file());
+        assert!(root.join(SECURITY).is_file());
     }
 }
