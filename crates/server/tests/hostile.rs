@@ -240,3 +240,35 @@ async fn a_problem_is_what_its_headers_say() {
         assert!(problem["request_id"].is_string(), "{path}: {problem}");
     }
 }
+
+#[test]
+fn what_the_threat_model_names_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join("docs/threat-model.md")).unwrap();
+    let (mut files, mut tests) = (0, 0);
+    for line in text.lines().filter(|line| line.starts_with("| ")) {
+        // Every other piece stands between the marks of code.
+        for named in line.split('`').skip(1).step_by(2) {
+            let is_path =
+                |path: &str| path.contains('/') && path.rsplit('.').next().is_some_and(|end| end.len() <= 4);
+            let (path, name) =
+                named.split_once("::").map_or((named, None), |(path, name)| (path, Some(name)));
+            if !is_path(path) || path.contains(' ') {
+                continue;
+            }
+            let file =
+                std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            files += 1;
+            if let Some(name) = name {
+                assert!(file.contains(name), "{path} has no {name}");
+                tests += 1;
+            }
+        }
+    }
+    // What holds a threat is named for each.
+    let threats = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| threat")).count();
+    assert!(
+        threats > 25 && tests >= threats && files > tests,
+        "{threats} threats, {tests} tests, {files} files"
+    );
+}
