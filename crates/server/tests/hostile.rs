@@ -272,3 +272,22 @@ fn what_the_threat_model_names_is_there() {
         "{threats} threats, {tests} tests, {files} files"
     );
 }
+
+#[tokio::test]
+async fn what_a_page_can_send_without_asking_is_not_taken() {
+    let hub = TestHub::in_memory(|_| {}).await;
+    hub.publish("p", online()).await;
+    let event = json!({ "event": "x:forged", "data": {} }).to_string();
+    // The types of forms, and none.
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "",
+        "text/json",
+    ] {
+        let (status, problem) = hub.send(Method::POST, "/api/pipelines/p/events", kind, event.clone()).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (415, &json!("unsupported_media_type")), "{kind}");
+    }
+    assert_eq!(hub.state("p").await["seq"], 1);
+}
