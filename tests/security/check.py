@@ -64,7 +64,7 @@ def main() -> int:
     if arguments.only != "http":
         frames.check(seed, frames.LONG if arguments.long else frames.SHORT, arguments.attack)
     if arguments.only != "frames":
-        routes.check(seed, 400 if arguments.long else 12)
+        routes.check(seed, 400 if arguments.long else routes.SHORT)
     print("security: nothing was found")
     return 0
 

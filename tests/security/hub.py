@@ -119,7 +119,9 @@ class Hub:
 def running(*, with_keys: bool = False) -> Iterator[Hub]:
     """A hub that runs for as long as the block does; with keys, asked with the token of an admin."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [program(), "serve", "--listen", "127.0.0.1:0", "--log", "error"]
+        # In a file, so that what is kept is not taken for memory that is lost.
+        store = f"sqlite:{folder}/store.db"
+        arguments = [program(), "serve", "--listen", "127.0.0.1:0", "--store", store, "--log", "error"]
         token = None
         if with_keys:
             made = subprocess.run(

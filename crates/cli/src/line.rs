@@ -101,7 +101,12 @@ pub(crate) fn json(text: &str) -> String {
 /// Whether a terminal would do something else than show it: control characters (those of C1 too), separators of lines,
 /// and what sets the direction of text beyond itself. The marks of direction that names in Arabic or Hebrew use stay.
 fn acts(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || turns(c)
+}
+
+/// Whether it ends a line, or sets the direction of what follows, without being a control character.
+pub(crate) fn turns(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Says something on standard error, whatever is in it.

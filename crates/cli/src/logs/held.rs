@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
+use crate::line;
+
 /// How many bytes wait until the terminal is free again.
 const HELD: usize = 64 * 1024;
 
@@ -57,23 +59,22 @@ impl Write for Writer {
     }
 }
 
-/// An event of the log on one line: texts in it come from outside, and must not begin a line of their own. The library
-/// escapes what else acts on a terminal.
+/// An event of the log on one line, from left to right: texts in it come from outside, and must neither begin a line of
+/// their own nor turn it around. The library escapes what else acts on a terminal.
 fn one_line(event: &[u8]) -> Cow<'_, [u8]> {
     let body = event.strip_suffix(b"\n").unwrap_or(event);
-    if !body.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+    // Log lines are text; what is not is none of ours.
+    let text = String::from_utf8_lossy(body);
+    let breaks = |c: char| matches!(c, '\n' | '\r') || line::turns(c);
+    if !text.contains(breaks) {
         return Cow::Borrowed(event);
     }
-    let mut line = Vec::with_capacity(event.len() + 16);
-    for byte in body {
-        match byte {
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            other => line.push(*other),
-        }
+    let mut one = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if breaks(c) { one.extend(c.escape_default()) } else { one.push(c) }
     }
-    line.push(b'\n');
-    Cow::Owned(line)
+    one.push('\n');
+    Cow::Owned(one.into_bytes())
 }
 
 impl Writer {
