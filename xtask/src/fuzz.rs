@@ -137,10 +137,10 @@ impl Done {
         if let Some(count) = line.strip_prefix("stat::number_of_executed_units:").and_then(number) {
             self.executions = count;
         }
-        if line.starts_with('#') {
-            if let Some(count) = line.split_once(" cov: ").and_then(|(_, rest)| number(rest)) {
-                self.coverage = count;
-            }
+        if line.starts_with('#')
+            && let Some(count) = line.split_once(" cov: ").and_then(|(_, rest)| number(rest))
+        {
+            self.coverage = count;
         }
         let took = line.strip_prefix("Done ").and_then(|rest| rest.split_once(" runs in "));
         if let Some(seconds) = took.and_then(|(_, rest)| number(rest)) {
