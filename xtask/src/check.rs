@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::steps::Steps;
 use crate::workspace::{cargo, output, tool};
@@ -20,13 +20,18 @@ pub(crate) fn run(root: &Path, advisories: bool) -> Result<()> {
     steps.step("page", || page::check(root))?;
     steps.step("protocol dependencies", || closure::check(root))?;
     let deny = steps.step("cargo-deny", || tool(root, "cargo-deny"))?;
-    let mut checks = vec!["--log-level", "error", "check", "licenses", "bans", "sources"];
+    let ask = |arguments: &[&str]| {
+        let mut command = Command::new(&deny);
+        command.current_dir(root).args(["--log-level", "error"]).args(arguments);
+        command
+    };
+    steps.command("licences, bans, sources", &mut ask(&["check", "licenses", "bans", "sources"]))?;
     if advisories {
-        checks.push("advisories");
+        steps.step("advisory database", || fetched(ask(&["fetch", "db"])))?;
+        steps.command("advisories", &mut ask(&["check", "--disable-fetch", "advisories"]))?;
     } else {
         println!("--- check: advisories are looked up by: cargo xtask check --advisories");
     }
-    steps.command("licences, bans, sources", Command::new(deny).current_dir(root).args(checks))?;
     let clippy = [
         "clippy",
         "--workspace",
@@ -47,6 +52,17 @@ pub(crate) fn run(root: &Path, advisories: bool) -> Result<()> {
     }
     steps.finish();
     Ok(())
+}
+
+/// Brings the database of advisories here. Without it nothing is known, which is not the same as that nothing is wrong.
+fn fetched(mut fetch: Command) -> Result<()> {
+    if fetch.status().is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    bail!(
+        "the database of advisories (RustSec's advisory-db, at the address in deny.toml) cannot be had from here, so nothing \
+         was looked up; run this where it can be, such as in CI with a network"
+    )
 }
 
 fn wasm_is_installed() -> Result<bool> {

@@ -72,6 +72,9 @@ enum Task {
         /// For how long each target runs.
         #[arg(long, default_value_t = 60)]
         seconds: u32,
+        /// Instead, how many inputs over all targets: a table of them is printed at the end.
+        #[arg(long, conflicts_with = "seconds")]
+        executions: Option<u64>,
         /// Only this one.
         target: Option<String>,
     },
@@ -97,7 +100,10 @@ fn main() -> ExitCode {
         Task::Bench { options } => bench::run(&root, &options),
         Task::Instructions => instructions::run(&root),
         Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
-        Task::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
+        Task::Fuzz { seconds, executions, target } => {
+            let effort = executions.map_or(fuzz::Effort::Seconds(seconds), fuzz::Effort::Executions);
+            fuzz::run(&root, effort, target.as_deref())
+        }
         Task::Coverage { packages } => coverage::run(&root, packages),
     };
     match result {

@@ -18,6 +18,8 @@ const SCRIPTS: &str = "bindings/python/scripts";
 const EXAMPLE: &str = "examples/python-pipeline/check.py";
 /// Checks of what is in ops/, with the programs that it is for.
 const OPS: &str = "tests/ops/check.py";
+/// Hostile clients, in an environment of its own.
+const SECURITY: &str = "tests/security/check.py";
 
 /// A Python command in the root.
 fn python(root: &Path) -> Command {
@@ -87,6 +89,13 @@ pub(crate) fn check_ops(root: &Path) -> Command {
     command
 }
 
+/// The routes and the socket of a live hub against hostile clients, for some 90 seconds.
+pub(crate) fn check_security(root: &Path) -> Command {
+    let mut command = python(root);
+    command.arg(SECURITY);
+    command
+}
+
 /// Whether there is a Python that will do; Debian's package of what makes environments is installed where it is not.
 ///
 /// # Errors
@@ -134,5 +143,6 @@ mod tests {
         }
         assert!(root.join(EXAMPLE).is_file());
         assert!(root.join(OPS).is_file());
+        assert!(root.join(SECURITY).is_file());
     }
 }

@@ -88,6 +88,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
         steps.command("python guide", python::check_guide(root).env("RAGPULSE_BIN", &binary))?;
         steps.command("python example", python::check_example(root).env("RAGPULSE_BIN", &binary))?;
         steps.command("ops", python::check_ops(root).env("RAGPULSE_BIN", &binary))?;
+        steps.command("hostile clients", python::check_security(root).env("RAGPULSE_BIN", &binary))?;
         let run = ["run", "test:full", "--silent", "--workspaces", "--if-present"];
         steps.command(
             "npm run test:full",

@@ -37,6 +37,7 @@ use self::others::Others;
 use self::told::{Shown, tell};
 use crate::failure::Failure;
 use crate::hub_client::HubClient;
+use crate::line::say;
 use crate::signals;
 
 /// After how many looks in a row that failed the server counts as away.
@@ -76,7 +77,7 @@ async fn work<'a>(
     let kind = agree(options, &id, kind, known.as_ref())?;
     let bridge = place.insert(Bridge::new(options, legacy, hub, &id, &kind)?);
     if options.shown() != Shown::Json {
-        eprintln!("bridging {} to pipeline {id} ({kind}) at {}", legacy.name, hub.address());
+        say!("bridging {} to pipeline {id} ({kind}) at {}", legacy.name, hub.address());
     }
     bridge.differ.learn(known.as_ref());
     bridge.others.begin_at(known.as_ref());
@@ -105,7 +106,7 @@ async fn first_look(options: &Options, legacy: &Legacy) -> Result<Dict, Failure>
             Ok(dict) => return Ok(dict),
             Err(why) if options.once => return Err(Failure::new(why)),
             Err(why) if why != said => {
-                eprintln!("{why}; waiting for it");
+                say!("{why}; waiting for it");
                 said = why;
             }
             Err(_) => {}
@@ -126,7 +127,7 @@ async fn first_word(
             Ok(known) => return Ok(known),
             Err((failure, passes)) if options.once || !passes => return Err(failure),
             Err((failure, _)) if !said => {
-                eprintln!("{failure}; waiting for it");
+                say!("{failure}; waiting for it");
                 said = true;
             }
             Err(_) => {}
@@ -225,7 +226,7 @@ impl<'a> Bridge<'a> {
     /// The server answered.
     async fn seen(&mut self, dict: &Dict) -> Result<(), Failure> {
         if self.misses >= MISSED {
-            eprintln!("{} answers again", self.legacy.name);
+            say!("{} answers again", self.legacy.name);
             self.reporter.set_heartbeats(true);
             // Meanwhile the hub may have counted the pipeline as lost, and ended its files.
             self.unsure = true;
@@ -254,7 +255,7 @@ impl<'a> Bridge<'a> {
     async fn missed(&mut self, why: &str) -> Result<(), Failure> {
         self.misses = self.misses.saturating_add(1);
         if self.misses == MISSED {
-            eprintln!("{why}; {MISSED} looks failed, so nothing vouches for the pipeline until it answers");
+            say!("{why}; {MISSED} looks failed, so nothing vouches for the pipeline until it answers");
             self.reporter.set_heartbeats(false);
         }
         if self.misses >= MISSED
@@ -286,15 +287,15 @@ impl<'a> Bridge<'a> {
             ReporterConnection::Retrying { failures, cause, .. }
                 if *failures >= MISSED && self.hub_away.is_none() =>
             {
-                eprintln!("the hub takes nothing: {cause}; events are kept until it does");
+                say!("the hub takes nothing: {cause}; events are kept until it does");
                 self.hub_away = Some(Instant::now());
             }
             ReporterConnection::Refused { problem, .. } if self.hub_away.is_none() => {
-                eprintln!("the hub refuses: {} [{}]", problem.detail, problem.code);
+                say!("the hub refuses: {} [{}]", problem.detail, problem.code);
                 self.hub_away = Some(Instant::now());
             }
             ReporterConnection::Connected if self.hub_away.take().is_some() => {
-                eprintln!("the hub takes events again");
+                say!("the hub takes events again");
                 self.unsure = true;
             }
             _ => {}
@@ -327,7 +328,7 @@ impl<'a> Bridge<'a> {
         {
             tell(&event, self.options.shown())?;
             if let Err(error) = self.reporter.try_report_event(event) {
-                eprintln!("pipeline:offline was not reported: {error}");
+                say!("pipeline:offline was not reported: {error}");
             }
         }
         self.reporter.detach(FLUSH).await.map_err(|error| Failure::new(error.to_string()))?;

@@ -14,6 +14,7 @@ use ragpulse_demo_pipeline::{Config, Mode, Pipeline, Shutdown};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
+use crate::line::plain;
 use crate::serve::{AdviceOptions, DoorOptions, address_of, bind, build, config};
 use crate::signals;
 
@@ -72,7 +73,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         },
         CLOSE_WITHIN,
     ));
-    println!("RagPulse demo: {}", pipeline.root().display());
+    println!("{}", plain(&format!("RagPulse demo: {}", pipeline.root().display())));
     println!("  dashboard   http://{address}/");
     println!("  terminal    ragpulse watch http://{address}");
     if !options.once {
@@ -127,7 +128,7 @@ fn search(pipeline: &Pipeline, text: &str) -> Result<(), Failure> {
     for hit in hits {
         let first = hit.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let first: String = first.chars().filter(|c| !c.is_control()).take(80).collect();
-        println!("  {:.3}  {}  {first}", hit.score, hit.path);
+        println!("{}", plain(&format!("  {:.3}  {}  {first}", hit.score, hit.path)));
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::io;
 
 use ragpulse_protocol::Problem;
 
+use crate::line::plain;
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -35,8 +37,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One line, whatever came from elsewhere.
-        f.write_str(&self.line.replace(['\n', '\r'], " "))
+        // One line, whatever came from elsewhere, and nothing that acts on a terminal.
+        f.write_str(&plain(&self.line.replace(['\n', '\r'], " ")))
     }
 }
 

@@ -151,7 +151,7 @@ fn print(out: &mut impl Write, event: NamedEvent, json: bool) -> Result<(), Fail
     if json {
         let text = serde_json::to_string(&event)
             .map_err(|error| Failure::new(format!("an event cannot be written as JSON: {error}")))?;
-        return Ok(writeln!(out, "{text}")?);
+        return Ok(writeln!(out, "{}", line::json(&text))?);
     }
     let event = Event::from_value(&event.event, event.data)
         .map_err(|error| Failure::new(format!("the hub's answer is not what this version knows: {error}")))?;

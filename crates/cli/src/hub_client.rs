@@ -25,7 +25,7 @@ impl HubClient {
             Failure::usage(format!("'{url}' is no address ({error}); give one such as http://127.0.0.1:8103"))
         })?;
         if !matches!(base.scheme(), "http" | "https") {
-            return Err(Failure::usage(format!("'{}' is neither http:// nor https://", options.url)));
+            return Err(Failure::usage(format!("'{}:' is neither http:// nor https://", base.scheme())));
         }
         let http = Client::builder()
             .connect_timeout(Duration::from_secs(5))
@@ -102,7 +102,8 @@ impl HubClient {
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, (Failure, bool)> {
-        let base = &self.base;
+        // Without what an address may hold of a password.
+        let base = self.address();
         let response = self.authorized(request).send().await.map_err(|error| {
             let why = if error.is_connect() { "nobody answers there" } else { "the request failed" };
             let line =

@@ -1,5 +1,7 @@
 //! An event or a state as one line for people. Text from outside is shown without control characters.
 
+use std::fmt::Write as _;
+
 use ragpulse_protocol::parts::FileRef;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Event, PipelineStatus};
@@ -76,18 +78,65 @@ fn path(file: &FileRef) -> String {
     file.path.clone().unwrap_or_else(|| file.name.clone())
 }
 
-/// A file's name could hold what moves the cursor or rings a bell.
+/// A file's name could hold what moves the cursor, rings a bell, breaks the line, or turns what follows around.
 pub(crate) fn plain(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.trim_end().chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
+
+/// JSON as it is printed: what would act on a terminal is escaped. JSON itself lets some of it pass.
+pub(crate) fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Line breaks are those between its tokens.
+        if acts(c) && c != '\n' {
+            // All of them lie below U+10000.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a terminal would do something else than show it: control characters (those of C1 too), separators of lines,
+/// and what sets the direction of text beyond itself. The marks of direction that names in Arabic or Hebrew use stay.
+fn acts(c: char) -> bool {
+    c.is_control() || turns(c)
+}
+
+/// Whether it ends a line, or sets the direction of what follows, without being a control character.
+pub(crate) fn turns(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Says something on standard error, whatever is in it.
+macro_rules! say {
+    ($($what:tt)*) => { eprintln!("{}", $crate::line::plain(&format!($($what)*))) };
+}
+pub(crate) use say;
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{json, plain};
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb");
         assert_eq!(plain("ünïcode ✓ "), "ünïcode ✓");
+        // CSI in one character; a name that reads "exe.pdf" from the right; an end of line that is none in ASCII.
+        assert_eq!(plain("a\u{9b}2Jb"), "a\u{fffd}2Jb");
+        assert_eq!(plain("x\u{202e}fdp.exe"), "x\u{fffd}fdp.exe");
+        assert_eq!(plain("a\u{2066}b\u{2028}c"), "a\u{fffd}b\u{fffd}c");
+        assert_eq!(plain("م\u{200f}لف"), "م\u{200f}لف");
+    }
+
+    #[test]
+    fn printed_json_says_the_same_and_does_nothing() {
+        let value = serde_json::json!({ "name": "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2029}ü✓", "n": [1, 2] });
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+            let printed = json(&text);
+            assert!(!printed.chars().any(|c| super::acts(c) && c != '\n'), "{printed:?}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), value);
+        }
     }
 }

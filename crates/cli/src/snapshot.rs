@@ -9,6 +9,7 @@ use ragpulse_protocol::http::EventsAnswer;
 use crate::HubOptions;
 use crate::failure::Failure;
 use crate::hub_client::HubClient;
+use crate::line;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -36,5 +37,5 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         }
     };
     let text = text.map_err(|error| Failure::new(format!("the state cannot be written as JSON: {error}")))?;
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    Ok(writeln!(std::io::stdout(), "{}", line::json(&text))?)
 }

@@ -15,6 +15,7 @@ use ragpulse_server::auth::{
 use ragpulse_server::clock::{Clock, SystemClock};
 
 use crate::failure::Failure;
+use crate::line::plain;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -210,7 +211,7 @@ fn say(options: Explain) -> Result<(), Failure> {
     let explanation = explain(token.trim(), keys.as_ref())
         .map_err(|error| Failure::new(format!("nothing can be told of this token: {error}")))?;
     for line in lines(&explanation) {
-        println!("{line}");
+        println!("{}", plain(&line));
     }
     match &explanation.refused {
         Some(error) => Err(Failure::new(format!("the hub would refuse it: {error}"))),

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use crate::HubOptions;
 use crate::failure::Failure;
 use crate::hub_client::HubClient;
-use crate::line;
+use crate::line::{self, say};
 use crate::signals;
 
 #[derive(Args)]
@@ -142,12 +142,13 @@ fn print(update: &Update, json: bool) -> Result<(), Failure> {
                 _ => "not connected",
             };
             match &connection.cause {
-                Some(cause) => eprintln!("{by}: {cause}"),
+                Some(cause) => say!("{by}: {cause}"),
                 None => eprintln!("{by}"),
             }
         }
         What::Event(event) if json => {
-            writeln!(out, "{}", json!({ "event": event.name(), "data": event.payload() }))?;
+            let text = json!({ "event": event.name(), "data": event.payload() }).to_string();
+            writeln!(out, "{}", line::json(&text))?;
         }
         What::Event(event) => writeln!(out, "{}", line::of_event(event))?,
         What::Snapshot { state, reason } if json => {
@@ -155,7 +156,8 @@ fn print(update: &Update, json: bool) -> Result<(), Failure> {
             if let Some(reason) = reason {
                 data["reason"] = json!(reason);
             }
-            writeln!(out, "{}", json!({ "event": "pipeline:status", "data": data }))?;
+            let text = json!({ "event": "pipeline:status", "data": data }).to_string();
+            writeln!(out, "{}", line::json(&text))?;
         }
         What::Snapshot { state, reason } => writeln!(out, "{}", line::of_state(state, reason.as_ref()))?,
         What::Liveness(liveness) if json => {
@@ -170,7 +172,7 @@ fn print(update: &Update, json: bool) -> Result<(), Failure> {
             writeln!(out, "{}", json!({ "event": "pipeline:removed", "data": { "pipeline_id": id } }))?;
         }
         What::Reset | What::Removed => writeln!(out, "{id}  the hub does not know this pipeline (any more)")?,
-        What::Ended(code) => eprintln!("{id}: the hub ended the subscription [{code}]"),
+        What::Ended(code) => say!("{id}: the hub ended the subscription [{code}]"),
         _ => {}
     }
     Ok(out.flush()?)

@@ -53,17 +53,19 @@ impl Doors {
     pub(crate) fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         let host = authority(headers, uri);
         let name = host.as_deref().map(host_name);
-        if !name.is_some_and(|name| self.is_own_host(name)) {
+        // A second one is what somebody between could have gone by.
+        let one = headers.get_all(HOST).iter().count() <= 1;
+        if !one || !name.is_some_and(|name| self.is_own_host(name)) {
             let host = host.unwrap_or_default();
             return Err(Problem::new(
                 Code::ForeignHost,
                 format!("This hub does not go by the name '{host}'. The operator can add it: --host NAME."),
             ));
         }
-        let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-        if self.allows_origin(origin, host.as_deref()) {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let Some(origin) = origins.find(|origin| !self.allows_origin(origin, host.as_deref())) else {
             return Ok(());
-        }
+        };
         Err(Problem::new(
             Code::ForeignOrigin,
             format!(

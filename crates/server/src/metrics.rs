@@ -25,11 +25,8 @@ use self::cells::{Counter, Gauge, Histogram, Series, micros};
 use self::sessions::{End, Sessions, Spent};
 use self::table::*;
 use crate::hub::Inner;
-<<<<<<< HEAD
-use crate::log::Record;
-=======
 use crate::limits::limit_of;
->>>>>>> limits
+use crate::log::Record;
 
 pub use self::table::{FAMILIES, Family, Kind, Label, Measure};
 

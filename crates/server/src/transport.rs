@@ -5,7 +5,7 @@ mod http;
 mod socket;
 
 use ::http::HeaderValue;
-use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use ragpulse_protocol::Problem;
 
@@ -44,6 +44,7 @@ pub(crate) fn problem_response(problem: &Problem) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
     let mut answer = (status, headers, body).into_response();
     if let Some(seconds) = crate::limits::retry_after(problem) {

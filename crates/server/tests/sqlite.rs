@@ -635,3 +635,23 @@ fn a_store_can_be_opened_and_left_outside_of_a_runtime() {
     }
     panic!("it is never given back");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_store_is_for_nobody_else_and_an_old_one_keeps_its_rights() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let rights = |name: &str| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    let log = place.open("a.db");
+    some_work(&log).await;
+    for name in ["a.db", "a.db-wal", "a.db-shm", "a.db.lock"] {
+        assert_eq!(rights(name), 0o600, "{name}");
+    }
+    log.close().await;
+    // Who lets others read it, such as a backup, has said so.
+    std::fs::set_permissions(place.path("a.db"), PermissionsExt::from_mode(0o640)).unwrap();
+    let log = place.open("a.db");
+    some_work(&log).await;
+    assert_eq!((rights("a.db"), rights("a.db-wal")), (0o640, 0o640));
+    log.close().await;
+}

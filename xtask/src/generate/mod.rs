@@ -8,6 +8,7 @@ mod docs;
 mod limits;
 mod manifest;
 mod metrics;
+mod openapi;
 mod schema;
 mod text;
 mod typescript;
@@ -46,6 +47,7 @@ fn outputs() -> Result<BTreeMap<String, String>> {
         files.insert(format!("{SCHEMA_DIR}/{name}.json"), text::json(schema));
     }
     files.insert("bindings/asyncapi.yaml".to_owned(), asyncapi::document()?);
+    files.insert("bindings/openapi.yaml".to_owned(), openapi::document()?);
     files.insert("docs/spec/events.md".to_owned(), docs::page()?);
     files.insert(limits::PAGE.to_owned(), limits::page(&crate::workspace::root())?);
     files.insert(metrics::PAGE.to_owned(), metrics::page(&crate::workspace::root())?);

@@ -9,6 +9,7 @@ const FIRST: &[&str] = &[
     "$id",
     "$comment",
     "asyncapi",
+    "openapi",
     "info",
     "defaultContentType",
     "id",

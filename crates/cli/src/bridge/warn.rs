@@ -11,7 +11,7 @@ use super::ids::short;
 use super::told::listed;
 use super::{Bridge, ask_hub};
 use crate::failure::Failure;
-use crate::line::plain;
+use crate::line::{plain, say};
 
 /// How often the hub is asked whether somebody else reports the pipeline, how long it may take, and how many pages are
 /// read at a time.
@@ -24,10 +24,10 @@ impl Bridge<'_> {
     pub(super) fn tell_left_out(&mut self) {
         let left_out = self.differ.left_out();
         if !left_out.no_room.is_empty() {
-            eprintln!("the dict has more keys than a hub keeps; left out: {}", listed(&left_out.no_room));
+            say!("the dict has more keys than a hub keeps; left out: {}", listed(&left_out.no_room));
         }
         if !left_out.not_taken.is_empty() {
-            eprintln!(
+            say!(
                 "a hub does not take these keys of the dict, for their names or values: {}",
                 listed(&left_out.not_taken)
             );
@@ -37,7 +37,7 @@ impl Bridge<'_> {
     /// Finds out whether somebody else reports the pipeline, and says so once.
     pub(super) async fn watch_others(&mut self) {
         if let Some(foreign) = self.others.looked() {
-            eprintln!(
+            say!(
                 "somebody else reports pipeline {id} too: the hub has a {event} of '{file}' that this bridge did not \
                  report, so files count twice. If the pipeline reports to the hub itself, stop this bridge, or give it \
                  an id of its own, such as --pipeline {id}-bridge",

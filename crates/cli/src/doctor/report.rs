@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use super::finding::{Check, Fault, Finding, Verdict};
-use crate::line::plain;
+use crate::line::{json, plain};
 
 /// Finding and check, as programs get it.
 #[derive(Serialize)]
@@ -82,7 +82,7 @@ impl Printer {
         if self.json {
             let verdict = findings.iter().map(|entry| entry.finding.verdict).max().unwrap_or(Verdict::Passed);
             let report = Report { url, version: env!("CARGO_PKG_VERSION"), verdict, findings };
-            return writeln!(out, "{}", serde_json::to_string_pretty(&report)?);
+            return writeln!(out, "{}", json(&serde_json::to_string_pretty(&report)?));
         }
         let count = |verdict| findings.iter().filter(|entry| entry.finding.verdict == verdict).count();
         let (failed, warnings) = (count(Verdict::Failed), count(Verdict::Warning));

@@ -2,8 +2,11 @@
 //!
 //! *What it never does:* hold more than [`HELD`] bytes of them; what does not fit is counted.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
+
+use crate::line;
 
 /// How many bytes wait until the terminal is free again.
 const HELD: usize = 64 * 1024;
@@ -47,7 +50,35 @@ pub(crate) fn release() {
 }
 
 impl Write for Writer {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.put(&one_line(event)).map(|()| event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// An event of the log on one line, from left to right: texts in it come from outside, and must neither begin a line of
+/// their own nor turn it around. The library escapes what else acts on a terminal.
+fn one_line(event: &[u8]) -> Cow<'_, [u8]> {
+    let body = event.strip_suffix(b"\n").unwrap_or(event);
+    // Log lines are text; what is not is none of ours.
+    let text = String::from_utf8_lossy(body);
+    let breaks = |c: char| matches!(c, '\n' | '\r') || line::turns(c);
+    if !text.contains(breaks) {
+        return Cow::Borrowed(event);
+    }
+    let mut one = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if breaks(c) { one.extend(c.escape_default()) } else { one.push(c) }
+    }
+    one.push('\n');
+    Cow::Owned(one.into_bytes())
+}
+
+impl Writer {
+    fn put(&self, line: &[u8]) -> io::Result<()> {
         if let Ok(mut waiting) = WAITING.lock()
             && let Some(waiting) = waiting.as_mut()
         {
@@ -56,12 +87,22 @@ impl Write for Writer {
             } else {
                 waiting.lost += 1;
             }
-            return Ok(line.len());
+            return Ok(());
         }
-        io::stderr().write_all(line).map(|()| line.len())
+        io::stderr().write_all(line)
     }
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn an_event_is_one_line() {
+        assert_eq!(&*one_line(b"a warning\n"), b"a warning\n");
+        assert_eq!(
+            &*one_line(b"no file 'x\nERROR all is lost\r' here\n"),
+            b"no file 'x\\nERROR all is lost\\r' here\n"
+        );
     }
 }

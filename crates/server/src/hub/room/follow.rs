@@ -334,7 +334,7 @@ impl Room {
             reached = Some(record.seq);
             self.metrics.delivered(DeliveredEvent::of(&record.name), Way::Socket, 1, record.size());
             if record.seq > joined_at {
-                self.metrics.took(Way::Socket, &record, now, 1);
+                self.metrics.took(Way::Socket, record, now, 1);
             }
             let (request_id, event) = (record.request_id.as_deref(), &*record.name);
             tracing::debug!(request_id, pipeline = %self.id, seq = record.seq, event, outlet, "continued");

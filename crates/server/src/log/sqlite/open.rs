@@ -40,6 +40,10 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, StoreError> {
     let path = &options.path;
     let fresh = look_at(path)?;
     let lock = lock(path)?;
+    if fresh {
+        private(path, false)
+            .map_err(|error| StoreError::Unopened { path: path.clone(), cause: error.to_string() })?;
+    }
     let say = |error: rusqlite::Error| explain(path, &error);
     let mut connection = Connection::open_with_flags(
         path,
@@ -132,8 +136,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         path: path.to_owned(),
         cause: format!("the lock file {} beside it: {error}", lock.display()),
     };
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&lock).map_err(unopened)?;
+    let mut file = private(&lock, true).map_err(unopened)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
@@ -147,6 +150,16 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     // Only to be named to the next one who tries.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
+}
+
+/// Opens a file, which is for nobody else where it is made here: paths and errors of documents are in it. SQLite gives its
+/// log and its index the rights of the database. What exists keeps its rights.
+fn private(path: &Path, read: bool) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.read(read).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn set_up(connection: &Connection, options: &SqliteOptions) -> rusqlite::Result<()> {

@@ -30,6 +30,10 @@ const ASK_AGAIN: &str = "no-cache";
 /// The name holds a hash of the content, so what it names never changes.
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 
+/// The contract over Socket.IO, and over HTTP.
+const SOCKETS: &[u8] = include_bytes!("../../../../../bindings/asyncapi.yaml");
+const ROUTES: &[u8] = include_bytes!("../../../../../bindings/openapi.yaml");
+
 /// The page as it was built.
 #[derive(RustEmbed)]
 #[folder = "assets/page/"]
@@ -45,13 +49,13 @@ pub(super) fn routes(routes: Router<Hub>) -> Router<Hub> {
                 part(&format!("assets/{name}"), &headers)
             })),
         )
-        .route("/asyncapi.yaml", only(get(contract)))
+        .route("/asyncapi.yaml", only(get(|| contract(SOCKETS))))
+        .route("/openapi.yaml", only(get(|| contract(ROUTES))))
         .layer(CompressionLayer::new());
     routes.merge(page)
 }
 
-async fn contract() -> Response {
-    let body: &'static [u8] = include_bytes!("../../../../../bindings/asyncapi.yaml");
+async fn contract(body: &'static [u8]) -> Response {
     let headers = [
         (CONTENT_TYPE, "application/yaml; charset=utf-8"),
         (CACHE_CONTROL, ASK_AGAIN),

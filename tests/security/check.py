@@ -1,0 +1,73 @@
+"""What a hub holds against hostile clients: the HTTP routes by schemathesis, the socket by a fuzzer of frames.
+
+    RAGPULSE_BIN=target/debug/ragpulse python3 tests/security/check.py [--long] [--seed N] [--only http|frames]
+
+Short, it takes some 90 seconds, and is part of `cargo xtask test --full`; `--long` takes an hour or so. What may come
+in: any Python from 3.10 on. What it never does: install outside of `.venv`, which it makes, and brings up to date when
+requirements.txt changes. Ends with 1 when anything fails, and says by which seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE / ".venv"
+PYTHON = FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+SEED = 20_260_301
+"""Short runs are the same each time; long ones take one that is new."""
+
+
+def make_environment() -> None:
+    """Makes `.venv`, unless it is as the requirements say."""
+    requirements = HERE / "requirements.txt"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    mark = FOLDER / "requirements.sha256"
+    if PYTHON.exists() and mark.exists() and mark.read_text() == wanted:
+        return
+    print("making .venv", file=sys.stderr)
+    venv.create(FOLDER, with_pip=True, clear=True)
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-r", str(requirements)], check=True)
+    mark.write_text(wanted)
+
+
+def main() -> int:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--long", action="store_true", help="many more requests and attacks")
+    parser.add_argument("--seed", type=int, help="what a failure names")
+    parser.add_argument("--only", choices=["http", "frames"])
+    parser.add_argument("--attack", type=int, help="only this attack of the frames")
+    arguments = parser.parse_args()
+    make_environment()
+    if Path(sys.prefix).resolve() != FOLDER.resolve():
+        return subprocess.run([str(PYTHON), str(Path(__file__).resolve()), *sys.argv[1:]]).returncode
+
+    import frames
+    import routes
+
+    if not arguments.long and not arguments.only:
+        for step in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", "."]):
+            print("$", *step, flush=True)
+            if subprocess.run([str(PYTHON), "-m", *step], cwd=HERE).returncode:
+                return 1
+    seed = arguments.seed
+    if seed is None:
+        seed = int.from_bytes(os.urandom(4), "big") if arguments.long else SEED
+    if arguments.only != "http":
+        frames.check(seed, frames.LONG if arguments.long else frames.SHORT, arguments.attack)
+    if arguments.only != "frames":
+        routes.check(seed, 400 if arguments.long else routes.SHORT)
+    print("security: nothing was found")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
