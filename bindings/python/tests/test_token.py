@@ -206,6 +206,20 @@ async def _async_sources() -> None:
 
     with pytest.raises(NoToken, match="nothing within"):
         await Tokens(hangs).aget(0.01)
+    go, asked = threading.Event(), []
+
+    def late() -> str:
+        asked.append(threading.current_thread().daemon)
+        assert go.wait(30)
+        return "late"
+
+    tokens = Tokens(late)
+    for _ in range(2):
+        with pytest.raises(NoToken, match="nothing within"):
+            await tokens.aget(0.01)
+    go.set()
+    assert await tokens.aget(30.0) == "late"
+    assert asked == [True], "asked once, by a thread that keeps no program from ending"
     with pytest.raises(NoToken, match="LookupError: nobody"):
         await Tokens(fails).aget(5.0)
 

@@ -23,7 +23,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import anyio
-import anyio.to_thread
 
 log = logging.getLogger("ragpulse")
 
@@ -174,6 +173,11 @@ class _Call:
         finally:
             self._done.set()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether there is an answer."""
+        return self._done.is_set()
+
     def result(self, within: float) -> str | None:
         """The token; None while there is no answer. Raises what the source raised."""
         if not self._done.wait(within):
@@ -270,11 +274,12 @@ class Tokens:
         kept = self._keeper.kept(self._clock())
         if kept is not None:
             return kept
-        if not inspect.iscoroutinefunction(source):
-            return await anyio.to_thread.run_sync(self.get, within, abandon_on_cancel=True)
         try:
             with anyio.fail_after(within):
-                token = checked(await source())
+                if inspect.iscoroutinefunction(source):
+                    token = checked(await source())
+                else:
+                    token = await self._called(source)
         except TimeoutError:
             return self._make_do(NoToken(f"the token source gave nothing within {within:g} s"))
         except NoToken as error:
@@ -283,6 +288,17 @@ class Tokens:
             return self._make_do(NoToken(f"the token source raised {type(error).__name__}: {error}"))
         self._keeper.take(token, self._clock(), time.time())
         return token
+
+    async def _called(self, source: AsyncTokenSource) -> str:
+        """What the source gives, called in a thread of ours: one of the loop could keep the program from ending."""
+        if self._call is None:
+            self._call = _Call(source)
+        pause = 0.001
+        while not self._call.is_done:
+            await anyio.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        call, self._call = self._call, None
+        return call.result(0.0) or ""
 
     def _make_do(self, error: NoToken) -> str:
         token = self._keeper.make_do(self._clock())
