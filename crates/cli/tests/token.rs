@@ -21,6 +21,7 @@ fn ragpulse(arguments: &[&str]) -> Command {
         "RAGPULSE_KEYS",
         "RAGPULSE_JWT_SECRET",
         "RAGPULSE_TOKEN",
+        "RAGPULSE_TOKEN_FILE",
         "RAGPULSE_LISTEN",
         "RAGPULSE_STORE",
         "RAGPULSE_LOG",

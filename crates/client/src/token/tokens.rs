@@ -223,7 +223,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_source_that_hangs_panics_or_gives_nonsense_is_a_failure_and_tells_no_token() {
-        let hangs = tokens(|| std::future::pending::<Result<String, BoxError>>());
+        let hangs = tokens(std::future::pending::<Result<String, BoxError>>);
         assert_eq!(hangs.token().await, Err("the token source gave nothing within 15s".to_owned()));
         let panics = tokens(|| async {
             if true {
