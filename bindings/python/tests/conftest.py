@@ -16,7 +16,7 @@ settings.register_profile("ragpulse", derandomize=True, database=None, deadline=
 settings.load_profile("ragpulse")
 
 # Settings of the person who runs the tests do not reach them.
-for name in ("RAGPULSE_URL", "RAGPULSE_TOKEN", "RAG_PIPELINE_ID", "RAG_SERVICE"):
+for name in ("RAGPULSE_URL", "RAGPULSE_TOKEN", "RAGPULSE_TOKEN_FILE", "RAG_PIPELINE_ID", "RAG_SERVICE"):
     os.environ.pop(name, None)
 
 # A shell ignores SIGINT for what it runs in the background, and processes inherit that: then no test could interrupt one.

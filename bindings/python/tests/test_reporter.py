@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from ragpulse import AsyncReporter, File, Rejected, Reporter, file_id, is_retryable
-from ragpulse._endpoint import Endpoint
+from ragpulse._endpoint import Endpoint, bearer
 from ragpulse._reporter import process
 from support import Hub, free_port, fresh, hub, until
 
@@ -154,7 +154,7 @@ def test_addresses_keep_a_base_path_and_tokens_stay_out_of_them(monkeypatch: pyt
     ]:
         endpoint = Endpoint(given, "secret")
         assert endpoint.events("p") == events
-        assert endpoint.options(3)["headers"]["authorization"] == "Bearer secret"
+        assert bearer(endpoint.tokens.get(1.0)) == {"authorization": "Bearer secret"}
         again = pickle.loads(pickle.dumps(endpoint))
         assert (again.events("p"), again.options(3)["headers"]) == (events, endpoint.options(3)["headers"])
     # A proxy is somewhere else, where a loopback address means another machine.
@@ -218,7 +218,7 @@ def test_identity_and_hub_come_from_the_environment(live: Hub, monkeypatch: pyte
         assert (pipeline.pipeline_id, pipeline.pipeline_type) == (name, "google_drive")
     assert live.names(name) == ["pipeline:online", "pipeline:offline"]
     monkeypatch.setenv("RAGPULSE_TOKEN", "secret")
-    assert Endpoint().options(1)["headers"]["authorization"] == "Bearer secret"
+    assert Endpoint().tokens.get(1.0) == "secret"
 
 
 @pytest.mark.parametrize(

@@ -200,9 +200,7 @@ impl<'a> Bridge<'a> {
             .pipeline(id.as_str(), kind.as_str())
             .reporter_id(reporter_id)
             .lease_seconds(options.lease);
-        if let Some(token) = &options.hub.token {
-            builder = builder.token(token);
-        }
+        builder = options.hub.token()?.for_reporter(builder);
         let reporter = builder.build().map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Self {
             options,

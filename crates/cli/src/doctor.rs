@@ -40,6 +40,7 @@ use self::target::Target;
 use self::upgrade::WebSocket;
 use crate::HubOptions;
 use crate::failure::Failure;
+use crate::hub_options::Token;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -81,7 +82,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     if options.origin.as_ref().is_some_and(|origin| !origin.contains("://")) {
         return Err(Failure::usage("--origin: an origin has a scheme, such as https://app.example"));
     }
-    let token = options.hub.token.clone().filter(|token| !token.is_empty());
+    let token = match options.hub.token()? {
+        Token::Nothing => Ok(None),
+        Token::Fixed(token) => Ok(Some(token)),
+        Token::File(file) => file.read().map(Some),
+    };
     let target = Target::new(url, token, options.ca.as_deref(), options.timeout, options.thorough)?;
     let shown = target.shown();
     let printer = Printer::new(options.json);

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use ragpulse_protocol::Problem;
 use ragpulse_protocol::http::RagStatus;
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use crate::HubOptions;
 use crate::failure::Failure;
+use crate::hub_options::{HubOptions, Token};
 
 /// A hub to ask.
 #[derive(Clone)]
 pub(crate) struct HubClient {
     base: Url,
-    token: Option<String>,
+    token: Token,
     http: Client,
 }
 
@@ -32,7 +32,7 @@ impl HubClient {
             .timeout(Duration::from_secs(60))
             .build()
             .map_err(|error| Failure::new(format!("cannot set up HTTP: {error}")))?;
-        Ok(Self { base, token: options.token.clone(), http })
+        Ok(Self { base, token: options.token()?, http })
     }
 
     /// A URL below the hub's address.
@@ -47,10 +47,29 @@ impl HubClient {
         url
     }
 
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
+    /// Sends a request with the token as it is now, and once more where the hub does not take it and the file has
+    /// another one.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, (Failure, bool)> {
+        // Without what an address may hold of a password.
+        let base = self.address();
+        let unreachable = |error: reqwest::Error| {
+            let why = if error.is_connect() { "nobody answers there" } else { "the request failed" };
+            let line =
+                format!("no hub at {base}: {why}. Start one with `ragpulse serve`, or name it by --url");
+            (Failure::new(line), true)
+        };
+        // Whoever writes the file may be about to do so.
+        let token = self.token.now().await.map_err(|failure| (failure, true))?;
+        let again = request.try_clone();
+        let response = authorized(request, token.as_deref()).send().await.map_err(unreachable)?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        match (self.token.now().await, again) {
+            (Ok(fresh), Some(again)) if fresh != token => {
+                authorized(again, fresh.as_deref()).send().await.map_err(unreachable)
+            }
+            _ => Ok(response),
         }
     }
 
@@ -102,14 +121,8 @@ impl HubClient {
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, (Failure, bool)> {
-        // Without what an address may hold of a password.
         let base = self.address();
-        let response = self.authorized(request).send().await.map_err(|error| {
-            let why = if error.is_connect() { "nobody answers there" } else { "the request failed" };
-            let line =
-                format!("no hub at {base}: {why}. Start one with `ragpulse serve`, or name it by --url");
-            (Failure::new(line), true)
-        })?;
+        let response = self.send(request).await?;
         let ok = response.status().is_success();
         let status = response.status();
         let text = response
@@ -132,5 +145,12 @@ impl HubClient {
                 Err((Failure::new(line), status.is_server_error()))
             }
         }
+    }
+}
+
+fn authorized(request: RequestBuilder, token: Option<&str>) -> RequestBuilder {
+    match token {
+        Some(token) => request.bearer_auth(token),
+        None => request,
     }
 }

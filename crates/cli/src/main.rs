@@ -9,6 +9,7 @@ mod doctor;
 mod failure;
 mod history;
 mod hub_client;
+mod hub_options;
 mod limits;
 mod line;
 mod logs;
@@ -23,9 +24,10 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::hub_options::HubOptions;
 
 #[derive(Parser)]
 #[command(
@@ -61,17 +63,6 @@ enum Command {
     Doctor(doctor::Options),
     /// Print the JSON Schema of an event or type, or the list of them.
     Schema(schema::Options),
-}
-
-/// Where the hub is.
-#[derive(Args, Clone)]
-struct HubOptions {
-    /// The hub's address.
-    #[arg(long = "url", env = "RAGPULSE_URL", default_value = ragpulse_client::DEFAULT_URL, id = "hub_url")]
-    url: String,
-    /// The token, where the hub asks for one.
-    #[arg(long, env = "RAGPULSE_TOKEN", hide_env_values = true)]
-    token: Option<String>,
 }
 
 fn main() -> ExitCode {

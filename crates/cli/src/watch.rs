@@ -108,9 +108,7 @@ fn subscribe(options: &Options) -> Result<Subscriber, Failure> {
         [] => builder.all_pipelines(),
         pipelines => builder.pipelines(pipelines),
     };
-    if let Some(token) = &options.hub.token {
-        builder = builder.token(token);
-    }
+    builder = options.hub.token()?.for_subscriber(builder);
     builder.connect().map_err(|error| Failure::new(error.to_string()))
 }
 

@@ -22,6 +22,7 @@ fn ragpulse(arguments: &[&str]) -> Command {
     for name in [
         "RAGPULSE_URL",
         "RAGPULSE_TOKEN",
+        "RAGPULSE_TOKEN_FILE",
         "RAGPULSE_STORE",
         "RAGPULSE_LISTEN",
         "RAG_PIPELINE_ID",

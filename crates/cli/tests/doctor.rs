@@ -304,6 +304,53 @@ async fn doctor_sees_what_a_token_of_a_hub_with_keys_may_do() {
 }
 
 #[tokio::test]
+async fn doctor_names_what_is_wrong_with_a_file_that_should_hold_a_token_and_one_that_has_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    write("secret", "a secret of thirty-two bytes, or more");
+    let keys = write("keys.toml", "[[jwt]]\nalgorithm = \"HS256\"\nsecret_file = \"secret\"\n");
+    let hub = Hub::with(&["--keys", &keys]).await;
+    let file = write("token", "");
+    for (text, code, words) in [
+        ("\n", "token_file_empty", "is empty"),
+        ("hidden\nhidden\n", "token_file_not_one_line", "line breaks"),
+    ] {
+        write("token", text);
+        let said = doctor(&hub.url(), &["--token-file", &file]).await;
+        said.names("auth", code, "here", words);
+        assert!(!said.text.contains("hidden"), "{}", said.text);
+    }
+    let nowhere = format!("{file}-nowhere");
+    let said = doctor(&hub.url(), &["--token-file", &nowhere]).await;
+    said.names("auth", "token_file_missing", "here", "is not there");
+    // {"alg":"HS256"} and {"exp":1000000000}, signed by nobody: when it ended is read, and not believed.
+    write("token", "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjEwMDAwMDAwMDB9.c2ln\n");
+    let said = doctor(&hub.url(), &["--token-file", &file]).await;
+    said.names("auth", "token_expired", "token", "ended at 2001-09-09T01:46:40Z");
+    let mint = ["token", "mint", "--keys", &keys, "--role=viewer", "--pipelines=*", "--ttl=1h", "--name=me"];
+    let minted = ragpulse(&mint).output().await.unwrap();
+    write("token", &String::from_utf8(minted.stdout).unwrap());
+    let said = doctor(&hub.url(), &["--token-file", &file]).await;
+    assert_eq!((said.exit, said.code("auth")), (0, "ok"), "{}", said.text);
+    let both =
+        ragpulse(&["doctor", &hub.url(), "--token-file", &file, "--token", "x"]).output().await.unwrap();
+    assert_eq!(both.status.code(), Some(2));
+    let mut both = ragpulse(&["snapshot", "--url", &hub.url()]);
+    both.env("RAGPULSE_TOKEN", "hidden").env("RAGPULSE_TOKEN_FILE", &file);
+    let both = both.output().await.unwrap();
+    let errors = String::from_utf8(both.stderr).unwrap();
+    assert_eq!(both.status.code(), Some(2), "{errors}");
+    assert!(
+        errors.contains("RAGPULSE_TOKEN and RAGPULSE_TOKEN_FILE") && !errors.contains("hidden"),
+        "{errors}"
+    );
+}
+
+#[tokio::test]
 async fn doctor_names_what_is_wrong_with_a_token() {
     let hub = Hub::with_pipeline().await;
     let refusal =

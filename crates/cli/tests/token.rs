@@ -21,6 +21,7 @@ fn ragpulse(arguments: &[&str]) -> Command {
         "RAGPULSE_KEYS",
         "RAGPULSE_JWT_SECRET",
         "RAGPULSE_TOKEN",
+        "RAGPULSE_TOKEN_FILE",
         "RAGPULSE_LISTEN",
         "RAGPULSE_STORE",
         "RAGPULSE_LOG",
@@ -210,4 +211,50 @@ async fn what_would_leave_doors_open_or_nobody_in_is_refused() {
     // With keys it listens anywhere.
     let open = ["serve", "--listen", "0.0.0.0:0", "--store", "memory:", "--keys", &good];
     assert!(serve(ragpulse(&open)).await.url.contains("0.0.0.0"));
+}
+
+#[tokio::test]
+async fn watch_and_snapshot_go_on_with_what_is_in_the_file_when_the_token_is_taken_back() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "secret", SECRET);
+    let text = "[[jwt]]\nalgorithm = \"HS256\"\nsecret_file = \"secret\"\n";
+    let keys = write(directory.path(), "keys.toml", text);
+    let mint = async || {
+        let mint = ["token", "mint", "--keys", &keys, "--role", "admin", "--pipelines", "*"];
+        run(ragpulse(&mint)).await.1
+    };
+    let first = mint().await;
+    let file = write(directory.path(), "token", &first);
+    let mut hub = serve(ragpulse(&[SERVE, &["--keys", &keys]].concat())).await;
+    let path = "/api/pipelines/docs/events";
+    assert_eq!(hub.ask("POST", path, first.trim()).await, 200);
+    let mut watch = ragpulse(&["watch", "--json", "--pipeline", "docs", "--transport", "websocket"]);
+    watch.args(["--url", &hub.url, "--token-file", &file]);
+    let mut watch = watch.spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut seq = async || {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+        let line: Value = serde_json::from_str(&line.expect("it ended")).unwrap();
+        line["data"]["seq"].as_u64().unwrap()
+    };
+    assert_eq!(seq().await, 1);
+    // Every token of before is worth nothing from here on.
+    write(directory.path(), "secret", "another secret of thirty-two bytes, or more");
+    let second = mint().await;
+    write(directory.path(), "token", &second);
+    hub.hang_up().await;
+    while hub.ask("GET", "/api/rag-status", first.trim()).await != 401 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What was followed by the first token is ended, which the hub tells.
+    hub.says("act=\"follow\"").await;
+    for expected in 2..6 {
+        assert_eq!(hub.ask("POST", path, second.trim()).await, 200);
+        assert_eq!(seq().await, expected);
+    }
+    let mut snapshot = ragpulse(&["snapshot", "--url", &hub.url]);
+    snapshot.env("RAGPULSE_TOKEN_FILE", &file);
+    let (code, _, failure) = run(snapshot).await;
+    assert_eq!((code, failure.as_str()), (0, ""));
+    assert!(watch.try_wait().unwrap().is_none(), "it goes on");
 }

@@ -59,7 +59,8 @@ impl Backoff {
         asked + (asked / 2).max(LEAST_SPREAD).mul_f64(self.chance())
     }
 
-    fn chance(&mut self) -> f64 {
+    /// A number in `0.0..=1.0`.
+    pub(crate) fn chance(&mut self) -> f64 {
         (self.chance)().clamp(0.0, 1.0)
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! *What may come in:* any text for a URL. *What it never does:* put the token into a URL, or print it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ragpulse_protocol::{Cursor, PipelineId, Problem};
+use ragpulse_protocol::{Code, Cursor, PipelineId, Problem};
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+
+use crate::token::{Given, TokenFile, Tokens};
 
 /// The hub that a [default](crate::Reporter::from_env) speaks to.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8103";
@@ -14,12 +17,23 @@ pub const DEFAULT_URL: &str = "http://127.0.0.1:8103";
 pub const URL_VARIABLE: &str = "RAGPULSE_URL";
 /// The environment variable that holds the token.
 pub const TOKEN_VARIABLE: &str = "RAGPULSE_TOKEN";
+/// The environment variable that names a file with the token, which somebody keeps up to date.
+pub const TOKEN_FILE_VARIABLE: &str = "RAGPULSE_TOKEN_FILE";
 
 /// URL and token from the environment, with their defaults.
-pub(crate) fn from_env() -> (String, Option<String>) {
-    let url = std::env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty());
-    let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
-    (url.unwrap_or_else(|| DEFAULT_URL.to_owned()), token)
+pub(crate) fn from_env() -> (String, Given) {
+    let read = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
+    let url = read(URL_VARIABLE).unwrap_or_else(|| DEFAULT_URL.to_owned());
+    (url, given(read(TOKEN_VARIABLE), read(TOKEN_FILE_VARIABLE)))
+}
+
+fn given(token: Option<String>, file: Option<String>) -> Given {
+    match (token, file) {
+        (None, None) => Given::Nothing,
+        (Some(token), None) => Given::Fixed(token),
+        (None, Some(file)) => Given::Source(Arc::new(TokenFile::new(file))),
+        (Some(_), Some(_)) => Given::Twice,
+    }
 }
 
 /// What is wrong with where the hub is said to be.
@@ -40,16 +54,22 @@ pub enum EndpointError {
         "the caller gave a token that no HTTP header can carry; take it as printed, without line breaks or spaces"
     )]
     Token,
+    /// The environment gives a token and a file with one.
+    #[error(
+        "the environment gives a token twice, by RAGPULSE_TOKEN and by RAGPULSE_TOKEN_FILE, and they may differ; unset \
+         one of them"
+    )]
+    TwoTokens,
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be set up on this machine: {0}")]
     Client(String),
 }
 
-/// A hub: its base address and the token for it.
+/// A hub: its base address and the tokens for it.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     base: Url,
-    token: Option<String>,
+    pub(crate) tokens: Arc<Tokens>,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -59,7 +79,8 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Self, EndpointError> {
+    /// `within` is how long a source of tokens may take.
+    pub(crate) fn new(url: &str, given: Given, within: Duration) -> Result<Self, EndpointError> {
         let refuse = |url: &str, problem: &str| {
             Err(EndpointError::Url { url: url.to_owned(), problem: problem.to_owned() })
         };
@@ -82,21 +103,18 @@ impl Endpoint {
         base.set_fragment(None);
         let path = format!("{}/", base.path().trim_end_matches('/'));
         base.set_path(&path);
-        if token.as_ref().is_some_and(|token| bearer(token).is_none()) {
-            return Err(EndpointError::Token);
+        match &given {
+            Given::Fixed(token) if bearer(token).is_none() => return Err(EndpointError::Token),
+            Given::Twice => return Err(EndpointError::TwoTokens),
+            Given::Nothing | Given::Fixed(_) | Given::Source(_) => {}
         }
-        Ok(Self { base, token })
+        Ok(Self { base, tokens: Arc::new(Tokens::new(given, within)) })
     }
 
     fn is_loopback(&self) -> bool {
         let host = self.base.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    }
-
-    /// The token, for the authentication of a socket.
-    pub(crate) fn token(&self) -> Option<&str> {
-        self.token.as_deref()
     }
 
     /// The address under the base; `path` without a leading slash, of characters that need no escaping.
@@ -132,19 +150,34 @@ impl Endpoint {
         url
     }
 
-    /// A client that sends the token with every request. Redirects are not followed: they would take it elsewhere.
-    pub(crate) fn client(&self, timeout: Duration) -> Result<reqwest::Client, EndpointError> {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = self.token.as_deref().and_then(bearer) {
-            headers.insert(AUTHORIZATION, value);
+    /// Sends a request with the token that holds now, and decodes a good answer. A token that the hub answers 401 to is
+    /// not sent again, where there is a source to ask for another.
+    pub(crate) async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, BadAnswer> {
+        let token = self.tokens.token().await.map_err(BadAnswer::NoToken)?;
+        let request = match token.as_deref().and_then(bearer) {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        };
+        let answer = ask(request).await;
+        if let (Err(bad), Some(token)) = (&answer, &token)
+            && bad.is_unauthorized()
+        {
+            self.tokens.refuse(token);
         }
+        answer
+    }
+
+    /// A client for this hub. Redirects are not followed: they would take the token elsewhere.
+    pub(crate) fn client(&self, timeout: Duration) -> Result<reqwest::Client, EndpointError> {
         let mut builder = reqwest::Client::builder();
         // A proxy is somewhere else, where this address means another machine.
         if self.is_loopback() {
             builder = builder.no_proxy();
         }
         builder
-            .default_headers(headers)
             .user_agent(concat!("ragpulse-client/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(timeout.min(Duration::from_secs(10)))
@@ -154,7 +187,8 @@ impl Endpoint {
     }
 }
 
-fn bearer(token: &str) -> Option<HeaderValue> {
+/// The header that carries a token; none for what no header can.
+pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
     if token.is_empty() || token.contains(char::is_whitespace) {
         return None;
     }
@@ -187,6 +221,19 @@ pub(crate) enum BadAnswer {
     Strange { status: u16, text: String, retry_after: Option<Duration> },
     /// Nobody answered.
     Unreachable(String),
+    /// Nothing was sent: there is no token to send.
+    NoToken(String),
+}
+
+impl BadAnswer {
+    /// Whether the token is not taken.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        match self {
+            Self::Problem { problem, .. } => problem.code == Code::Unauthorized,
+            Self::Strange { status, .. } => *status == 401,
+            Self::Unreachable(_) | Self::NoToken(_) => false,
+        }
+    }
 }
 
 impl std::fmt::Display for BadAnswer {
@@ -197,6 +244,7 @@ impl std::fmt::Display for BadAnswer {
                 write!(f, "no hub's answer came from this address: status {status}, {text:?}")
             }
             Self::Unreachable(error) => write!(f, "the hub was not reached: {error}"),
+            Self::NoToken(error) => write!(f, "there is no token to send to the hub: {error}"),
         }
     }
 }
@@ -205,9 +253,7 @@ impl std::fmt::Display for BadAnswer {
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// Sends a request and decodes a good answer.
-pub(crate) async fn ask<T: serde::de::DeserializeOwned>(
-    request: reqwest::RequestBuilder,
-) -> Result<T, BadAnswer> {
+async fn ask<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, BadAnswer> {
     let unreachable = |error: reqwest::Error| BadAnswer::Unreachable(chain(&error.without_url()));
     let mut response = request.send().await.map_err(unreachable)?;
     let status = response.status();
@@ -247,6 +293,10 @@ fn start_of(body: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    fn new(url: &str, given: Given) -> Result<Endpoint, EndpointError> {
+        Endpoint::new(url, given, Duration::from_secs(1))
+    }
+
     #[test]
     fn addresses_keep_a_base_path_and_carry_the_cursor() {
         let pipeline = PipelineId::new("p").unwrap();
@@ -255,9 +305,9 @@ mod tests {
             ("http://h:1/", "http://h:1/api/pipelines/p/events"),
             ("wss://h/hub/?x=1#y", "https://h/hub/api/pipelines/p/events"),
         ] {
-            assert_eq!(Endpoint::new(given, None).unwrap().events(&pipeline).as_str(), expected);
+            assert_eq!(new(given, Given::Nothing).unwrap().events(&pipeline).as_str(), expected);
         }
-        let endpoint = Endpoint::new("http://h:1", None).unwrap();
+        let endpoint = new("http://h:1", Given::Nothing).unwrap();
         let cursor = "e:7".parse::<Cursor>().unwrap();
         assert_eq!(
             endpoint.poll(&pipeline, Some(&cursor), Duration::from_secs(25), 1000).query(),
@@ -267,7 +317,7 @@ mod tests {
 
     #[test]
     fn only_loopback_goes_past_a_proxy() {
-        let is_loopback = |url| Endpoint::new(url, None).unwrap().is_loopback();
+        let is_loopback = |url| new(url, Given::Nothing).unwrap().is_loopback();
         assert!(["http://localhost:1", "http://127.0.0.9", "http://[::1]:8103"].into_iter().all(is_loopback));
         assert!(!["http://localhost.example", "http://10.0.0.1"].into_iter().any(is_loopback));
     }
@@ -275,14 +325,24 @@ mod tests {
     #[test]
     fn what_cannot_be_a_hub_is_refused_without_telling_secrets() {
         for bad in ["", "hub", "ftp://h", "http://"] {
-            assert!(Endpoint::new(bad, None).is_err(), "{bad:?} must be refused");
+            assert!(new(bad, Given::Nothing).is_err(), "{bad:?} must be refused");
         }
-        let error = Endpoint::new("http://me:secret@h", None).unwrap_err().to_string();
+        let error = new("http://me:secret@h", Given::Nothing).unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
         for token in ["", "a\nb", "a b"] {
-            assert_eq!(Endpoint::new("http://h", Some(token.into())).unwrap_err(), EndpointError::Token);
+            assert_eq!(new("http://h", Given::Fixed(token.into())).unwrap_err(), EndpointError::Token);
         }
-        let shown = format!("{:?}", Endpoint::new("http://h", Some("secret".into())).unwrap());
+        let shown = format!("{:?}", new("http://h", Given::Fixed("secret".into())).unwrap());
         assert!(!shown.contains("secret"), "{shown}");
+    }
+    #[test]
+    fn the_environment_gives_a_token_or_a_file_but_not_both() {
+        let some = || Some("secret".to_owned());
+        assert!(matches!(given(None, None), Given::Nothing));
+        assert!(matches!(given(some(), None), Given::Fixed(token) if token == "secret"));
+        assert!(matches!(given(None, some()), Given::Source(_)));
+        let error = new("http://h", given(some(), some())).unwrap_err().to_string();
+        assert!(error.contains("RAGPULSE_TOKEN ") || error.contains("RAGPULSE_TOKEN and"), "{error}");
+        assert!(error.contains("RAGPULSE_TOKEN_FILE") && !error.contains("secret"), "{error}");
     }
 }

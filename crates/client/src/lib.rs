@@ -37,6 +37,7 @@
 //! |---|---|
 //! | [`reporter`] | the queue that loses nothing that must arrive, and the guards that follow a file |
 //! | [`subscriber`] | the session that resumes, falls back to polling and returns |
+//! | [`token`] | tokens that end, and where the next one comes from |
 //! | [`protocol`] | the contract: events, states, codes |
 //!
 //! Both parts decide in pure state machines (without I/O, with time and chance handed in) and act in one task each.
@@ -45,11 +46,13 @@ mod backoff;
 mod endpoint;
 pub mod reporter;
 pub mod subscriber;
+pub mod token;
 
 pub use ragpulse_protocol as protocol;
 
-pub use endpoint::{DEFAULT_URL, EndpointError, TOKEN_VARIABLE, URL_VARIABLE};
+pub use endpoint::{DEFAULT_URL, EndpointError, TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 pub use reporter::{File, ReportError, Reporter, ReporterStatus};
 pub use subscriber::{
     Cause, ConnectionStatus, SubscribeError, Subscriber, Transport, TransportChoice, Update, What,
 };
+pub use token::{TokenFile, TokenSource};

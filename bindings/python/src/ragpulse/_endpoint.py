@@ -27,6 +27,7 @@ import h11  # noqa: F401
 import httpcore  # noqa: F401
 import httpx
 
+from ragpulse._token import FAILED, AsyncTokenSource, TokenFile, Tokens, is_token
 from ragpulse._version import __version__
 
 DEFAULT_URL: Final = "http://127.0.0.1:8103"
@@ -113,12 +114,22 @@ def from_environment(variable: str) -> str | None:
     return os.environ.get(variable) or None
 
 
-class Endpoint:
-    """A hub: its address and the token for it."""
+def _token_from_environment() -> "str | TokenFile | None":
+    token, file = from_environment("RAGPULSE_TOKEN"), from_environment("RAGPULSE_TOKEN_FILE")
+    if token and file:
+        raise ValueError(
+            "the environment gives a token twice, by RAGPULSE_TOKEN and by RAGPULSE_TOKEN_FILE, and they may differ: "
+            "unset one of them"
+        )
+    return TokenFile(file) if file else token
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+
+class Endpoint:
+    """A hub: its address and the tokens for it."""
+
+    def __init__(self, url: str | None = None, token: "str | AsyncTokenSource | None" = None) -> None:
         url = url or from_environment("RAGPULSE_URL") or DEFAULT_URL
-        token = token or from_environment("RAGPULSE_TOKEN")
+        token = token or _token_from_environment()
         advice = f"give one such as {DEFAULT_URL}, by `url` or RAGPULSE_URL"
         try:
             parts = urlsplit(url)
@@ -130,11 +141,12 @@ class Endpoint:
         scheme = _SCHEMES.get(parts.scheme)
         if scheme is None or not host:
             raise ValueError(f"{url!r} is no address of a hub; {advice}")
-        if token is not None and not re.fullmatch(r"[!-~]+", token):
+        if token is not None and not callable(token) and not is_token(token):
             raise ValueError("the token holds characters that no header can carry: take it as printed, in one line")
         self.url: Final = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         """The address, without a slash at its end."""
-        self._token = token
+        self.tokens: Final = Tokens(token)
+        """What it is spoken to with."""
         self._is_loopback = _is_loopback(host)
         # Made here, once, and not by the thread that sends: OpenSSL does not survive a fork while it makes one.
         self._verify = _UNUSED if scheme == "http" else httpx.create_ssl_context()
@@ -146,8 +158,6 @@ class Endpoint:
     def options(self, timeout: float) -> dict[str, Any]:
         """How an HTTP client for this hub is set up."""
         headers = {"user-agent": f"ragpulse-python/{__version__}", "accept": "application/json"}
-        if self._token:
-            headers["authorization"] = f"Bearer {self._token}"
         return {
             "headers": headers,
             "timeout": httpx.Timeout(timeout, connect=min(timeout, 10.0)),
@@ -158,7 +168,16 @@ class Endpoint:
         }
 
     def __reduce__(self) -> Any:
-        return Endpoint, (self.url, self._token)
+        return _endpoint_again, (self.url, self.tokens.for_spawned())
+
+
+def _endpoint_again(url: str, token: "str | AsyncTokenSource | None") -> Endpoint:
+    return Endpoint(url, token)
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    """The header that carries a token, where there is one."""
+    return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def _is_loopback(host: str) -> bool:
@@ -202,6 +221,11 @@ def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
 def unreachable(error: BaseException) -> Answer:
     """Nobody answered."""
     return Answer(failure=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+def no_token(error: BaseException) -> Answer:
+    """Nothing was sent."""
+    return Answer(failure=f"{FAILED}{error}")
 
 
 def too_long(status: int, most: int) -> Answer:

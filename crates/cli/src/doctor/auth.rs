@@ -2,6 +2,7 @@
 //!
 //! *What may come in:* answers of the hub. *What it never does:* publish, forget, or send another token than the given one.
 
+use ragpulse_client::token::{TokenFileError, ends_at};
 use ragpulse_protocol::http::RagStatus;
 use ragpulse_protocol::{Code, PipelineId};
 use reqwest::StatusCode;
@@ -33,6 +34,9 @@ impl Sight {
 }
 
 pub(super) async fn auth(target: &Target, named: Option<&PipelineId>) -> (Finding, Sight) {
+    if let Some(error) = &target.no_token {
+        return (no_token(error), Sight::default());
+    }
     let path = ["api", "rag-status"];
     let tried = match &target.token {
         Some(_) => format!("GET {} with the token and without", target.path(&path)),
@@ -76,6 +80,31 @@ fn broken(tried: String, trouble: &Trouble) -> Finding {
         .advice("Try again. Where it stays so, look at the log of what stands before the hub.")
 }
 
+/// A file was named, and there is no token in it.
+fn no_token(error: &TokenFileError) -> Finding {
+    let (code, advice) = match error {
+        TokenFileError::Missing(_) => {
+            ("token_file_missing", "Name the file that is there, or start what writes it.")
+        }
+        TokenFileError::Empty(_) => (
+            "token_file_empty",
+            "Write the token beside the file and rename it to its name, so that nobody reads it half written.",
+        ),
+        TokenFileError::NoToken(_) => (
+            "token_file_not_one_line",
+            "Write the token as it was handed out, in one line, and nothing else into the file.",
+        ),
+        _ => ("token_file_unreadable", "Let whoever runs this read the file."),
+    };
+    Finding::failed(code, "read the token file", error.to_string()).fault(Fault::Here).advice(advice)
+}
+
+/// When the token has ended, if it says so itself.
+fn ended(target: &Target) -> Option<jiff::Timestamp> {
+    let at = jiff::Timestamp::try_from(ends_at(target.token.as_deref()?)?).ok()?;
+    (at < jiff::Timestamp::now()).then_some(at)
+}
+
 fn refused(target: &Target, tried: String, answer: &Answer) -> Finding {
     let words = answer.words();
     let by_hub = answer.problem().is_some();
@@ -83,7 +112,16 @@ fn refused(target: &Target, tried: String, answer: &Answer) -> Finding {
         StatusCode::UNAUTHORIZED if by_hub && target.token.is_none() => {
             Finding::failed("token_missing", tried, format!("the hub asks for a token: {words}"))
                 .fault(Fault::Here)
-                .advice("Give one by --token or RAGPULSE_TOKEN; the operator of the hub has it.")
+                .advice("Give one by --token or --token-file; the operator of the hub has it.")
+        }
+        StatusCode::UNAUTHORIZED if by_hub && ended(target).is_some() => {
+            let at = ended(target).map(|at| at.to_string()).unwrap_or_default();
+            let seen =
+                format!("the hub does not take the token, which ended at {at} by its own `exp`: {words}");
+            Finding::failed("token_expired", tried, seen).fault(Fault::Token).advice(
+                "Ask for a new one. What runs longer than a token lives takes it from a file that is kept up to date: \
+                 --token-file or RAGPULSE_TOKEN_FILE.",
+            )
         }
         StatusCode::UNAUTHORIZED if by_hub => {
             Finding::failed("token_refused", tried, format!("the hub does not take the token: {words}"))

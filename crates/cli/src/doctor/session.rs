@@ -40,7 +40,7 @@ pub(super) async fn socket(target: &Target, stream: WebSocket) -> (Finding, Opti
         SocketTrouble::Refused(why) if why.starts_with("unauthorized") => {
             Finding::failed("token_refused", tried, seen)
                 .fault(Fault::Token)
-                .advice("Give one by --token or RAGPULSE_TOKEN; the operator of the hub has it.")
+                .advice("Give one by --token or --token-file; the operator of the hub has it.")
         }
         SocketTrouble::Refused(_) => {
             Finding::failed("socket_refused", tried, seen).fault(Fault::Hub).advice("Do what the hub says.")

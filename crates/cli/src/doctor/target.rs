@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ragpulse_client::token::TokenFileError;
 use reqwest::{Client, RequestBuilder, Url};
 use tokio::net::TcpStream;
 
@@ -19,6 +20,8 @@ pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) token: Option<String>,
+    /// Why there is none, although a file was named that should hold one.
+    pub(super) no_token: Option<TokenFileError>,
     /// How long a step may take.
     pub(super) timeout: Duration,
     /// Whether the long steps are taken, too.
@@ -31,7 +34,7 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn new(
         url: &str,
-        token: Option<String>,
+        token: Result<Option<String>, TokenFileError>,
         ca: Option<&std::path::Path>,
         timeout: Duration,
         thorough: bool,
@@ -45,6 +48,10 @@ impl Target {
         if !base.username().is_empty() || base.password().is_some() {
             return Err(Failure::usage("an address has no name and password; a token goes by --token"));
         }
+        let (token, no_token) = match token {
+            Ok(token) => (token, None),
+            Err(error) => (None, Some(error)),
+        };
         let usable = |token: &String| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
         if token.as_ref().is_some_and(|token| !usable(token)) {
             return Err(Failure::usage("the token is empty, or has characters that no token has"));
@@ -70,7 +77,7 @@ impl Target {
             builder = builder.tls_backend_preconfigured(trust.config().as_ref().clone());
         }
         let http = builder.build().map_err(|error| Failure::new(format!("cannot set up HTTP: {error}")))?;
-        Ok(Self { base, host, port, token, timeout, thorough, trust, http })
+        Ok(Self { base, host, port, token, no_token, timeout, thorough, trust, http })
     }
 
     pub(super) fn is_https(&self) -> bool {

@@ -20,6 +20,7 @@ pub fn ragpulse(arguments: &[&str]) -> Command {
     for name in [
         "RAGPULSE_URL",
         "RAGPULSE_TOKEN",
+        "RAGPULSE_TOKEN_FILE",
         "RAGPULSE_LISTEN",
         "RAGPULSE_STORE",
         "RAGPULSE_HOST",

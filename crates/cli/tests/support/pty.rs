@@ -41,7 +41,7 @@ impl Terminal {
         pty.resize(Size::new(24, 80)).unwrap();
         let modes = tcgetattr(pty.as_fd()).unwrap().local_modes;
         let mut command = Command::new(program).args(arguments).env("TERM", "xterm-256color");
-        for name in ["NO_COLOR", "RAGPULSE_URL", "RAGPULSE_TOKEN", "RAGPULSE_LOG"] {
+        for name in ["NO_COLOR", "RAGPULSE_URL", "RAGPULSE_TOKEN", "RAGPULSE_TOKEN_FILE", "RAGPULSE_LOG"] {
             command = command.env_remove(name);
         }
         let child = command.envs(variables.iter().copied()).spawn(pts).unwrap();

@@ -19,6 +19,7 @@ use super::spool::{Settings, Spool};
 use super::status::Rejected;
 use crate::backoff::{Backoff, chance};
 use crate::endpoint::Endpoint;
+use crate::token::{Given, TokenSource};
 
 /// How many events a reporter holds unless told otherwise.
 pub const DEFAULT_QUEUE_CAPACITY: usize = 10_000;
@@ -34,7 +35,7 @@ const MIN_SPOOL_BYTES: u64 = 1024 * 1024;
 #[must_use = "a reporter is made by `.build()`"]
 pub struct ReporterBuilder {
     url: String,
-    token: Option<String>,
+    token: Given,
     pipeline: Option<Result<(PipelineId, PipelineType), InvalidName>>,
     reporter_id: Option<Result<ReporterId, InvalidName>>,
     queue_capacity: usize,
@@ -56,7 +57,7 @@ impl std::fmt::Debug for ReporterBuilder {
 }
 
 impl ReporterBuilder {
-    pub(crate) fn new(url: String, token: Option<String>) -> Self {
+    pub(crate) fn new(url: String, token: Given) -> Self {
         Self {
             url,
             token,
@@ -75,9 +76,19 @@ impl ReporterBuilder {
         }
     }
 
-    /// The token, sent as `Authorization: Bearer`. Default: none.
+    /// The token, sent as `Authorization: Bearer`. Default: none. For one that ends before the pipeline does, take
+    /// [`token_source`](Self::token_source); the later call of the two holds.
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
+        self.token = Given::Fixed(token.into());
+        self
+    }
+
+    /// Where tokens come from: an async closure, a [`TokenFile`](crate::TokenFile), or another [`TokenSource`]. It is asked
+    /// before a request, by the task that sends, where there is no token yet, where the last one ends within 30 s, and where
+    /// the hub answered 401 to it, upon which the request goes again at once. While it gives none, events wait as they do
+    /// while the hub is away.
+    pub fn token_source(mut self, source: impl TokenSource) -> Self {
+        self.token = Given::Source(Arc::new(source));
         self
     }
 
@@ -192,7 +203,8 @@ impl ReporterBuilder {
         let spool_bytes = self.spool_bytes;
         check("spool_bytes", spool_bytes, spool_bytes >= MIN_SPOOL_BYTES, "at least 1048576")?;
 
-        let endpoint = Endpoint::new(&self.url, self.token)?;
+        let renews = self.token.is_source();
+        let endpoint = Endpoint::new(&self.url, self.token, timeout)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ReportError::NoRuntime)?;
         let client = endpoint.client(timeout)?;
         let random_id = || format!("r-{}", random_name());
@@ -217,6 +229,7 @@ impl ReporterBuilder {
             Backoff::new(first, longest, chance()),
             lease_time / 3,
         );
+        machine.set_renews(renews);
         if spool.as_ref().is_some_and(|spool| !spool.orphans().is_empty()) {
             machine.end_orphans_at(lease_time);
         }
@@ -224,6 +237,7 @@ impl ReporterBuilder {
         let sender = Sender {
             client,
             url: endpoint.events(&pipeline_id),
+            endpoint,
             reporter_id: reporter_id.as_str().to_owned(),
         };
         runtime.spawn(drive(Arc::clone(&shared), sender));

@@ -12,10 +12,11 @@ use reqwest::Url;
 
 use super::outcome::{Action, Answer};
 use super::shared::{Shared, timestamp};
-use crate::endpoint::ask;
+use crate::endpoint::Endpoint;
 
 /// Where batches go.
 pub(crate) struct Sender {
+    pub(crate) endpoint: Endpoint,
     pub(crate) client: reqwest::Client,
     pub(crate) url: Url,
     pub(crate) reporter_id: String,
@@ -29,7 +30,7 @@ impl Sender {
             .header("content-type", "application/json")
             .header("ragpulse-reporter", &self.reporter_id)
             .body(body);
-        ask(request).await
+        self.endpoint.ask(request).await
     }
 }
 

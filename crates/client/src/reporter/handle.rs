@@ -14,6 +14,7 @@ use super::file::{BlockingFile, File};
 use super::queue::Item;
 use super::shared::{Shared, timestamp};
 use super::status::{ReporterConnection, ReporterStatus};
+use crate::token::Given;
 
 /// Reports what one pipeline does to a hub. Clones share one queue; see the [crate's example](crate).
 ///
@@ -50,11 +51,12 @@ impl Drop for Owner {
 impl Reporter {
     /// Sets up a reporter to the hub at `url`, such as `http://127.0.0.1:8103`.
     pub fn builder(url: impl Into<String>) -> ReporterBuilder {
-        ReporterBuilder::new(url.into(), None)
+        ReporterBuilder::new(url.into(), Given::Nothing)
     }
 
     /// As [`builder`](Self::builder), to the hub that `RAGPULSE_URL` names (default `http://127.0.0.1:8103`), with the
-    /// token in `RAGPULSE_TOKEN`.
+    /// token in `RAGPULSE_TOKEN`, or in the file that `RAGPULSE_TOKEN_FILE` names (a [`TokenFile`](crate::TokenFile)). Both
+    /// at once are an error of the builder's last step.
     pub fn from_env() -> ReporterBuilder {
         let (url, token) = crate::endpoint::from_env();
         ReporterBuilder::new(url, token)

@@ -16,7 +16,7 @@
 use std::time::Duration;
 
 use ragpulse_protocol::command::PublishReceipt;
-use ragpulse_protocol::{Epoch, Object, Problem, Timestamp};
+use ragpulse_protocol::{Code, Epoch, Object, Problem, Timestamp};
 
 use super::encode::{Encoder, MAX_BYTES, heartbeat};
 use super::files::OpenFiles;
@@ -58,6 +58,10 @@ pub(crate) struct Machine {
     /// Whether the next one is due at once.
     heartbeat_now: bool,
     last_arrival: Duration,
+    /// Whether there is a source to ask for another token.
+    renews: bool,
+    /// Whether the last 401 was answered by another token.
+    renewed: bool,
     /// Whether the last refusal was answered by re-opening the pipeline.
     reopened: bool,
     /// Smaller after the hub found a batch too large or could not say what is wrong in it.
@@ -92,6 +96,8 @@ impl Machine {
             heartbeats: true,
             heartbeat_now: false,
             last_arrival: Duration::ZERO,
+            renews: false,
+            renewed: false,
             reopened: false,
             batch: MAX_BATCH,
             close_by: None,
@@ -126,9 +132,16 @@ impl Machine {
         self.close_by.is_some() || self.phase == Phase::Closed
     }
 
-    /// Why the hub refuses everything, if it does.
+    /// Whether tokens come from a source, which may have another one after the hub refused the last.
+    pub(crate) fn set_renews(&mut self, renews: bool) {
+        self.renews = renews;
+    }
+
+    /// Why the hub refuses everything, if it does, and that does not pass by itself.
     pub(crate) fn refusal(&self) -> Option<&Problem> {
         match &self.standing {
+            // The source may give a better token.
+            Standing::Refused { problem, .. } if self.renews && problem.code == Code::Unauthorized => None,
             Standing::Refused { problem, .. } => Some(problem),
             _ => None,
         }
@@ -291,6 +304,17 @@ impl Machine {
     pub(crate) fn answered(&mut self, answer: Answer, now: Duration, time: Timestamp) -> Option<SetAside> {
         let Phase::UnderWay { heartbeat } = self.phase else { return None };
         self.phase = Phase::Ready;
+        match &answer {
+            Err(bad) if bad.is_unauthorized() => {
+                // Once at once, by another token: the last one is not sent again.
+                if self.renews && !std::mem::replace(&mut self.renewed, true) {
+                    self.queue.give_back();
+                    return None;
+                }
+            }
+            Ok(_) | Err(BadAnswer::Problem { .. }) => self.renewed = false,
+            Err(BadAnswer::Strange { .. } | BadAnswer::Unreachable(_) | BadAnswer::NoToken(_)) => {}
+        }
         match answer {
             Ok(receipt) => {
                 self.arrived(&receipt, now, time);
@@ -306,6 +330,10 @@ impl Machine {
             }
             Err(BadAnswer::Unreachable(cause)) => {
                 self.retry(cause, None, now);
+                None
+            }
+            Err(bad @ BadAnswer::NoToken(_)) => {
+                self.retry(bad.to_string(), None, now);
                 None
             }
         }

@@ -536,3 +536,53 @@ fn a_reporter_that_leaves_its_pipeline_online_owes_no_goodbye() {
     m.keep_online();
     assert!(!m.owes_offline());
 }
+
+#[test]
+fn a_token_that_is_refused_is_followed_by_another_at_once_and_then_by_waits() {
+    let mut m = machine();
+    m.set_renews(true);
+    report(&mut m, "x:a", json!({}));
+    let first = sent(&mut m, 0.0);
+    m.answered(bad(problem(Code::Unauthorized)), at(0.0), time());
+    assert_eq!(m.standing(), &Standing::Idle, "nobody needs to know of it");
+    assert_eq!(sent(&mut m, 0.0), first);
+    let mut now = 0.0;
+    for wait in [1.0, 2.0, 4.0] {
+        m.answered(bad(problem(Code::Unauthorized)), at(now), time());
+        assert!(matches!(m.standing(), Standing::Refused { .. }));
+        assert_eq!(m.refusal(), None, "it may pass by itself: whoever reports waits for room");
+        assert_eq!(m.next(at(now)), Action::Wait(Some(at(now + wait))));
+        now += wait;
+        assert_eq!(sent(&mut m, now), first);
+    }
+    m.answered(good(1), at(now), time());
+    assert_eq!((m.standing(), m.totals.accepted), (&Standing::Connected, 1));
+    // The next token that ends has its own try at once, a heartbeat's too.
+    now += 10.0;
+    let heartbeat = sent(&mut m, now);
+    m.answered(bad(problem(Code::Unauthorized)), at(now), time());
+    assert_eq!(sent(&mut m, now), heartbeat);
+    assert_eq!(m.totals.rejected, 0);
+}
+
+#[test]
+fn a_fixed_token_that_is_refused_waits_as_ever() {
+    let mut m = machine();
+    report(&mut m, "x:a", json!({}));
+    sent(&mut m, 0.0);
+    m.answered(bad(problem(Code::Unauthorized)), at(0.0), time());
+    assert_eq!(m.next(at(0.0)), Action::Wait(Some(at(1.0))));
+    assert!(m.refusal().is_some());
+}
+
+#[test]
+fn a_source_that_gives_no_token_is_as_a_hub_that_is_away() {
+    let mut m = machine();
+    m.set_renews(true);
+    report(&mut m, "x:a", json!({}));
+    let first = sent(&mut m, 0.0);
+    m.answered(Err(BadAnswer::NoToken("no issuer".into())), at(0.0), time());
+    let Standing::Retrying { cause, failures: 1, .. } = m.standing() else { panic!("{:?}", m.standing()) };
+    assert!(cause.contains("no token") && cause.contains("no issuer"), "{cause}");
+    assert_eq!(sent(&mut m, 1.0), first);
+}

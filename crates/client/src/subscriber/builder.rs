@@ -21,15 +21,19 @@ use super::socketio::Connector;
 use super::update::ConnectionStatus;
 use crate::backoff::chance;
 use crate::endpoint::Endpoint;
+use crate::token::{Given, TokenSource};
 
 /// How many updates wait for the consumer unless told otherwise.
 pub const DEFAULT_CAPACITY: usize = 256;
+
+/// How long a source of tokens may take: less than opening a socket may.
+const TOKEN_WITHIN: Duration = Duration::from_secs(8);
 
 /// Sets up a [`Subscriber`]. Made by [`Subscriber::builder`].
 #[must_use = "a subscriber is made by `.connect()`"]
 pub struct SubscriberBuilder {
     url: String,
-    token: Option<String>,
+    token: Given,
     pipelines: BTreeSet<PipelineId>,
     kind: Option<PipelineType>,
     all: bool,
@@ -52,7 +56,7 @@ impl std::fmt::Debug for SubscriberBuilder {
 }
 
 impl SubscriberBuilder {
-    pub(crate) fn new(url: String, token: Option<String>) -> Self {
+    pub(crate) fn new(url: String, token: Given) -> Self {
         Self {
             url,
             token,
@@ -110,9 +114,19 @@ impl SubscriberBuilder {
         self
     }
 
-    /// The token, sent in the socket's authentication and as `Authorization: Bearer`. Default: none.
+    /// The token, sent in the socket's authentication and as `Authorization: Bearer`. Default: none. When it has ended so
+    /// has the subscriber; [`token_source`](Self::token_source) goes on. The later call of the two holds.
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
+        self.token = Given::Fixed(token.into());
+        self
+    }
+
+    /// Where tokens come from: an async closure, a [`TokenFile`](crate::TokenFile), or another [`TokenSource`]. It is asked
+    /// before a socket or a poll where there is no token yet, where the last one ends within 30 s, and where the hub answered
+    /// that it is `unauthorized`, upon which another one is tried at once. An open socket is brought the next token before
+    /// the last one ends. While the source gives none the subscriber tries again, and never ends for it.
+    pub fn token_source(mut self, source: impl TokenSource) -> Self {
+        self.token = Given::Source(Arc::new(source));
         self
     }
 
@@ -146,15 +160,18 @@ impl SubscriberBuilder {
         if self.capacity == 0 {
             return Err(SubscribeError::NoCapacity);
         }
-        let endpoint = Endpoint::new(&self.url, self.token)?;
+        let renews = self.token.is_source();
+        let endpoint = Endpoint::new(&self.url, self.token, TOKEN_WITHIN)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| SubscribeError::NoRuntime)?;
         let (updates, received) = mpsc::channel(self.capacity);
         let part = match &self.client_id {
             Some(id) => part_of(id),
             None => fastrand::u8(..100),
         };
+        let mut machine = Machine::new(target, self.choice, part, chance);
+        machine.set_renews(renews);
         let shared = Arc::new(Shared {
-            machine: Mutex::new(Machine::new(target, self.choice, part, chance)),
+            machine: Mutex::new(machine),
             stop: Notify::new(),
             connection: watch::Sender::new(ConnectionStatus::default()),
         });

@@ -20,6 +20,7 @@ use super::link::SILENCE;
 use super::session::{Advice, Command, Input, Machine, OPEN_WITHIN, PollFailure, Polled};
 use super::socket::{SocketConnector, SocketError, SocketEvent};
 use super::update::{ConnectionStatus, Update, What};
+use crate::token::Tokens;
 
 /// How many socket events wait between the socket and the machine.
 const SOCKET_EVENTS: usize = 64;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
 /// A question to be sent on a socket.
 enum Question {
     Subscribe(Box<SubscribeRequest>),
+    Refresh,
     Ping,
 }
 
@@ -63,6 +65,8 @@ struct Hands {
     polling: HashMap<PipelineId, AbortHandle>,
     /// The question for advice; apart, because it outlives the polls.
     advice: JoinSet<(u64, Option<Advice>)>,
+    /// The question for another token for a socket, and whether there is one.
+    tokens: JoinSet<(u64, bool)>,
 }
 
 impl Driver {
@@ -88,7 +92,7 @@ impl Driver {
                 biased;
                 () = self.shared.stop.notified() => Input::Stop,
                 () = self.updates.closed() => Input::Stop,
-                input = next_of_socket(&mut hands.socket) => input,
+                input = next_of_socket(&mut hands.socket, self.tokens()) => input,
                 Some(joined) = hands.polls.join_next() => match joined {
                     Ok((poll, subject, Ok(polled))) => Input::PollAnswered { poll, subject, polled },
                     Ok((poll, subject, Err(failure))) => Input::PollFailed { poll, subject, failure },
@@ -101,9 +105,18 @@ impl Driver {
                     // Another one was asked.
                     Err(_) => Input::Tick,
                 },
+                Some(joined) = hands.tokens.join_next() => match joined {
+                    Ok((conn, fresh)) => Input::TokenAsked { conn, fresh },
+                    // Another one was asked for.
+                    Err(_) => Input::Tick,
+                },
                 () = self.sleep_until(deadline) => Input::Tick,
             };
         }
+    }
+
+    fn tokens(&self) -> &Arc<Tokens> {
+        &self.http.endpoint.tokens
     }
 
     async fn sleep_until(&self, deadline: Option<Duration>) {
@@ -128,6 +141,13 @@ impl Driver {
                 Command::CloseSocket { .. } => hands.socket = None,
                 Command::Subscribe { conn, request } => hands.ask(conn, Question::Subscribe(request)),
                 Command::Ping { conn } => hands.ask(conn, Question::Ping),
+                Command::AskToken { conn } => {
+                    let tokens = Arc::clone(self.tokens());
+                    hands.tokens.abort_all();
+                    hands.tokens.spawn(async move { (conn, tokens.renew().await) });
+                }
+                Command::Refresh { conn } => hands.ask(conn, Question::Refresh),
+                Command::TokenRefused => self.tokens().refuse_of_socket(),
                 Command::Poll { poll, pipeline, cursor, wait } => {
                     let http = self.http.clone();
                     let subject = pipeline.clone();
@@ -174,7 +194,7 @@ impl Driver {
         // One question is open at a time; a second place keeps the sender from ever waiting.
         let (questions, asked) = mpsc::channel(2);
         let (tell, events) = mpsc::channel(SOCKET_EVENTS);
-        tokio::spawn(serve(Arc::clone(&self.connector), asked, tell));
+        tokio::spawn(serve(Arc::clone(&self.connector), Arc::clone(self.tokens()), asked, tell));
         Socket { conn, questions, events }
     }
 }
@@ -191,6 +211,7 @@ impl Hands {
 /// The life of one socket. Ends when nobody can ask any more.
 async fn serve(
     connector: Arc<dyn SocketConnector>,
+    tokens: Arc<Tokens>,
     mut asked: mpsc::Receiver<Question>,
     tell: mpsc::Sender<SocketEvent>,
 ) {
@@ -209,6 +230,10 @@ async fn serve(
             match question {
                 Question::Subscribe(request) => connection.subscribe(&request).await,
                 Question::Ping => connection.ping(milliseconds()).await,
+                Question::Refresh => match tokens.onto_socket() {
+                    Some(token) => connection.refresh(&token).await,
+                    None => Err(SocketError("the token that was to be brought has ended".to_owned())),
+                },
             }
         });
         if let Err(error) = sent.await.unwrap_or_else(|_| Err(SocketError("the socket takes nothing".into())))
@@ -228,11 +253,11 @@ fn milliseconds() -> f64 {
 }
 
 /// The next thing a socket tells; never, without one.
-async fn next_of_socket(socket: &mut Option<Socket>) -> Input {
+async fn next_of_socket(socket: &mut Option<Socket>, tokens: &Tokens) -> Input {
     let Some(Socket { conn, events, .. }) = socket else { return std::future::pending().await };
     let conn = *conn;
     match events.recv().await {
-        Some(event) => input_of(conn, event),
+        Some(event) => input_of(conn, event, tokens),
         None => {
             *socket = None;
             Input::SocketLost { conn, cause: "the socket ended".to_owned() }
@@ -240,13 +265,17 @@ async fn next_of_socket(socket: &mut Option<Socket>) -> Input {
     }
 }
 
-fn input_of(conn: u64, event: SocketEvent) -> Input {
+fn input_of(conn: u64, event: SocketEvent, tokens: &Tokens) -> Input {
     match event {
-        SocketEvent::Opened => Input::SocketOpened { conn },
+        SocketEvent::Opened => Input::SocketOpened { conn, renew_in: tokens.renew_in() },
         SocketEvent::Refused { code, message } => Input::SocketRefused { conn, code, cause: message },
         SocketEvent::Lost(cause) => Input::SocketLost { conn, cause },
         SocketEvent::Subscribed(reply) => Input::Subscribed { conn, reply: reply.into_result() },
         SocketEvent::Pong => Input::Pong { conn },
+        SocketEvent::Refreshed(reply) => {
+            let refusal = reply.into_result().err().map(|error| (error.code, error.message));
+            Input::Refreshed { conn, refusal, renew_in: tokens.renew_in() }
+        }
         SocketEvent::Message { name, payload } => {
             let pipeline = payload.get("pipeline_id").and_then(Value::as_str).map(PipelineId::new);
             match ServerMessage::from_value(&name, payload) {

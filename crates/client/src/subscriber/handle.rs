@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::builder::SubscriberBuilder;
 use super::driver::Shared;
 use super::update::{ConnectionStatus, Update};
+use crate::token::Given;
 
 /// Follows pipelines of a hub: a stream of [`Update`]s, and the state folded from them; see the [crate's example](crate).
 ///
@@ -44,11 +45,12 @@ impl std::fmt::Debug for SubscriberHandle {
 impl Subscriber {
     /// Sets up a subscriber to the hub at `url`, such as `http://127.0.0.1:8103`.
     pub fn builder(url: impl Into<String>) -> SubscriberBuilder {
-        SubscriberBuilder::new(url.into(), None)
+        SubscriberBuilder::new(url.into(), Given::Nothing)
     }
 
     /// As [`builder`](Self::builder), to the hub that `RAGPULSE_URL` names (default `http://127.0.0.1:8103`), with the
-    /// token in `RAGPULSE_TOKEN`.
+    /// token in `RAGPULSE_TOKEN`, or in the file that `RAGPULSE_TOKEN_FILE` names (a [`TokenFile`](crate::TokenFile)). Both
+    /// at once are an error of the builder's last step.
     pub fn from_env() -> SubscriberBuilder {
         let (url, token) = crate::endpoint::from_env();
         SubscriberBuilder::new(url, token)

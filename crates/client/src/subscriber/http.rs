@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::pipelines::Target;
 use super::session::{ASK_WITHIN, Advice, PollFailure, Polled, TransportChoice};
-use crate::endpoint::{BadAnswer, Endpoint, ask};
+use crate::endpoint::{BadAnswer, Endpoint};
 
 /// How much longer than the hub is asked to wait an answer may take.
 const GRACE: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ impl Http {
         wait: Duration,
     ) -> Result<Polled, PollFailure> {
         let url = self.endpoint.poll(pipeline, cursor, wait, MAX_PAGE);
-        let answer = ask(self.client.get(url).timeout(wait + GRACE)).await?;
+        let answer = self.endpoint.ask(self.client.get(url).timeout(wait + GRACE)).await?;
         Ok(match answer {
             EventsAnswer::Snapshot(answer) => {
                 let mut snapshot = answer.snapshot;
@@ -96,7 +96,7 @@ impl Http {
     /// How the hub wants to be followed; nothing when it does not say so, or not in time.
     pub(crate) async fn advice(&self) -> Option<Advice> {
         let request = self.client.get(self.endpoint.at("api/socket/info")).timeout(ASK_WITHIN);
-        match ask::<Info>(request).await {
+        match self.endpoint.ask::<Info>(request).await {
             Ok(info) => Some(info.into()),
             Err(error) => {
                 tracing::debug!("the hub does not say how it wants to be followed: {error}");
@@ -107,7 +107,7 @@ impl Http {
 
     pub(crate) async fn discover(&self, target: &Target) -> Result<Polled, PollFailure> {
         let request = self.client.get(self.endpoint.at("api/rag-status")).timeout(GRACE);
-        let listing: Listing = ask(request).await?;
+        let listing: Listing = self.endpoint.ask(request).await?;
         let wanted = listing.pipelines.into_iter().filter(|listed| target.covers(&listed.pipeline_type));
         Ok(Polled::Pipelines(wanted.map(|listed| listed.pipeline_id).collect()))
     }
@@ -121,7 +121,9 @@ impl From<BadAnswer> for PollFailure {
                 Self { code: Some(problem.code), message: problem.detail, retry_after }
             }
             BadAnswer::Strange { retry_after, .. } => Self { code: None, message, retry_after },
-            BadAnswer::Unreachable(_) => Self { code: None, message, retry_after: None },
+            BadAnswer::Unreachable(_) | BadAnswer::NoToken(_) => {
+                Self { code: None, message, retry_after: None }
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) enum Question {
     SubscribeAll,
     Subscribe(BTreeSet<PipelineId>),
+    Refresh,
     Ping,
 }
 
@@ -32,6 +33,10 @@ pub(crate) struct Link {
     resync: BTreeSet<PipelineId>,
     /// Resyncs rest until then: earlier ones brought nothing.
     resync_at: Duration,
+    /// When another token is to be asked for.
+    pub(crate) renew_at: Option<Duration>,
+    /// Whether another token is there, to be brought to the hub.
+    refresh: bool,
     /// Whether the hub has acknowledged the subscription on this socket.
     pub(crate) subscribed: bool,
     /// Whether the hub has answered a ping on this socket.
@@ -51,6 +56,8 @@ impl Link {
             all: true,
             resync: BTreeSet::new(),
             resync_at: now,
+            renew_at: None,
+            refresh: false,
             subscribed: false,
             proven: false,
             latency: None,
@@ -75,12 +82,24 @@ impl Link {
         self.resync_at = self.resync_at.max(at);
     }
 
-    /// The next question, if none is open and one is due. Subscriptions come before pings.
+    /// There is another token for this socket.
+    pub(crate) fn refresh(&mut self) {
+        self.refresh = true;
+    }
+
+    /// Whether another token is to be asked for now. True once each time.
+    pub(crate) fn is_token_due(&mut self, now: Duration) -> bool {
+        self.renew_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// The next question, if none is open and one is due. Tokens come before subscriptions, and these before pings.
     pub(crate) fn ask(&mut self, now: Duration) -> Option<Question> {
         if self.open.is_some() {
             return None;
         }
-        let question = if std::mem::take(&mut self.all) {
+        let question = if std::mem::take(&mut self.refresh) {
+            Question::Refresh
+        } else if std::mem::take(&mut self.all) {
             self.resync.clear();
             Question::SubscribeAll
         } else if !self.resync.is_empty() && self.resync_at <= now {
@@ -97,13 +116,22 @@ impl Link {
     /// The answer to the open question, if it is of the right kind.
     pub(crate) fn answered(&mut self, to_ping: bool, now: Duration) -> Option<Question> {
         self.heard(now);
-        let (question, asked) =
-            self.open.take_if(|(question, _)| (*question == Question::Ping) == to_ping)?;
+        let (question, asked) = self.open.take_if(|(question, _)| match question {
+            Question::Ping => to_ping,
+            Question::SubscribeAll | Question::Subscribe(_) => !to_ping,
+            Question::Refresh => false,
+        })?;
         if to_ping {
             self.latency = Some(now.saturating_sub(asked));
         }
         self.next_ping = if self.proven || to_ping { now + PING_EVERY } else { now };
         Some(question)
+    }
+
+    /// The answer to another token came. Whether one was waited for.
+    pub(crate) fn refreshed(&mut self, now: Duration) -> bool {
+        self.heard(now);
+        self.open.take_if(|(question, _)| *question == Question::Refresh).is_some()
     }
 
     /// When silence becomes death.
@@ -115,7 +143,9 @@ impl Link {
     /// When there is something to do.
     pub(crate) fn deadline(&self) -> Duration {
         let resync = (!self.resync.is_empty()).then_some(self.resync_at);
-        self.dead_at().unwrap_or_else(|| resync.map_or(self.next_ping, |at| at.min(self.next_ping)))
+        let next =
+            self.dead_at().unwrap_or_else(|| resync.map_or(self.next_ping, |at| at.min(self.next_ping)));
+        self.renew_at.map_or(next, |at| at.min(next))
     }
 }
 

@@ -34,6 +34,8 @@ enum State {
 struct Slot {
     state: State,
     failures: u32,
+    /// Whether the last 401 was answered by another token.
+    renewed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +57,7 @@ pub(crate) struct Start {
 impl Polls {
     /// Polls this too, from now on.
     pub(crate) fn add(&mut self, subject: Subject, now: Duration) {
-        self.slots.entry(subject).or_insert(Slot { state: State::Due(now), failures: 0 });
+        self.slots.entry(subject).or_insert(Slot { state: State::Due(now), failures: 0, renewed: false });
     }
 
     pub(crate) fn remove(&mut self, subject: &Subject) {
@@ -120,11 +122,20 @@ impl Polls {
             State::Due(_) => now,
         };
         slot.failures = 0;
+        slot.renewed = false;
         slot.state = State::Due(match subject {
             None => now + DISCOVER_EVERY,
             Some(_) if news => now,
             Some(_) => now.max(asked + LEAST),
         });
+    }
+
+    /// The hub did not take the token: it is due at once, with another one, unless it was so the last time. Whether it is.
+    pub(crate) fn renew(&mut self, subject: &Subject, now: Duration) -> bool {
+        let Some(slot) = self.slots.get_mut(subject).filter(|slot| !slot.renewed) else { return false };
+        slot.renewed = true;
+        slot.state = State::Due(now);
+        true
     }
 
     /// It failed: it rests for longer each time, and at least as long as was asked.

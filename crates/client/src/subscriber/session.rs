@@ -29,6 +29,8 @@
 //! | `Undecodable` | – | – | – | – | ask for a snapshot | same | – | – | – | same |
 //! | `PollAnswered` | – | – | – | – | – | – | fold, poll on | same | same | same |
 //! | `PollFailed` | – | – | – | – | – | – | rest, or close | same | same | same |
+//! | `TokenAsked` | – | – | – | – | bring it, or ask later | same | – | – | – | same |
+//! | `Refreshed` | – | – | – | – | taken, or as below | same | – | – | – | same |
 //! | `CaughtUp` | – | – | – | – | silence counts anew | same | – | – | – | same |
 //! | `Tick` | – | ask or open when due | go on when due | fail when due | ping, or lost by silence | same | poll; ask or probe when due | same; go on when due | same; fail when due | same as `Joining` |
 //! | `Stop` | close | close | close | close | close | close | close | close | close | close |
@@ -37,7 +39,8 @@
 //!
 //! In `Closed` everything is ignored. What is about another socket than the current one, or a poll or advice that is not
 //! waited for, is ignored in every phase. Without an answer to the question for advice, or without one in time, everything
-//! goes on as if it had not been asked. `hub:closing` is a `Message` that puts the socket off until the time it names;
+//! goes on as if it had not been asked. Where tokens come from a source, what closes for `unauthorized` in the table leads to
+//! a fresh token instead (`session/tokens.rs`). `hub:closing` is a `Message` that puts the socket off until the time it names;
 //! `subscription:ended` one that ends, or asks again for, one pipeline.
 //!
 //! *What it never does:* have two sockets, two polls of one pipeline, or two open questions on one socket; poll when told
@@ -47,6 +50,7 @@ mod advice;
 mod io;
 mod poll;
 mod socket;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -58,6 +62,7 @@ pub use io::TransportChoice;
 pub(crate) use io::{Command, Input, PollFailure, Polled};
 
 use self::advice::Guide;
+use self::tokens::Renewal;
 use super::link::Link;
 use super::pipelines::{Pipelines, Target};
 use super::polls::Polls;
@@ -90,6 +95,7 @@ pub(crate) struct Machine {
     last_conn: u64,
     /// What the last subscription to everything asked for.
     asked: BTreeSet<PipelineId>,
+    renewal: Renewal,
     /// Between sockets, while nothing is polled.
     reopen: Backoff,
     /// Between tries of a socket, while polling.
@@ -119,6 +125,7 @@ impl Machine {
             polls: Polls::default(),
             last_conn: 0,
             asked: BTreeSet::new(),
+            renewal: Renewal::default(),
             reopen: backoff(250, 30_000),
             probe: backoff(5_000, 60_000),
             rest: backoff(500, 30_000),
@@ -138,7 +145,7 @@ impl Machine {
             Input::Start => self.on_start(now),
             Input::Stop => self.close(Cause::Closed),
             Input::Tick => {}
-            Input::SocketOpened { conn } => self.on_opened(now, conn),
+            Input::SocketOpened { conn, renew_in } => self.on_opened(now, conn, renew_in),
             Input::SocketRefused { conn, code, cause } => self.on_refused(now, conn, code, cause),
             Input::SocketLost { conn, cause } => self.on_lost(now, conn, Cause::Failed(cause)),
             Input::Subscribed { conn, reply } => self.on_subscribed(now, conn, reply),
@@ -160,6 +167,8 @@ impl Machine {
                     self.go_on(now);
                 }
             }
+            Input::TokenAsked { conn, fresh } => self.on_token_asked(now, conn, fresh),
+            Input::Refreshed { conn, refusal, renew_in } => self.on_refreshed(now, conn, refusal, renew_in),
             Input::CaughtUp => {
                 if let Some(link) = self.link() {
                     link.caught_up(now);

@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 use ragpulse_protocol::Code;
-use ragpulse_protocol::command::{SubscribeReply, SubscribeRequest};
+use ragpulse_protocol::command::{AuthRefreshReply, SubscribeReply, SubscribeRequest};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -36,6 +36,8 @@ pub enum SocketEvent {
     Subscribed(SubscribeReply),
     /// The answer to `ping`.
     Pong,
+    /// The answer to `auth:refresh`.
+    Refreshed(AuthRefreshReply),
 }
 
 /// Why a socket could not be opened, or did not take what was sent.
@@ -61,6 +63,11 @@ pub trait SocketConnection: Send + Sync {
     async fn subscribe(&self, request: &SubscribeRequest) -> Result<(), SocketError>;
     /// Sends `ping` with the client's time in milliseconds since 1970; the answer comes as [`SocketEvent::Pong`].
     async fn ping(&self, now: f64) -> Result<(), SocketError>;
+    /// Sends `auth:refresh` with another token; the answer comes as [`SocketEvent::Refreshed`]. Only asked of sockets that
+    /// were opened by the client's own connector.
+    async fn refresh(&self, _token: &str) -> Result<(), SocketError> {
+        Err(SocketError("this socket takes no other token than its first".to_owned()))
+    }
     /// Says goodbye and ends the connection.
     async fn close(&self);
 }

@@ -48,7 +48,8 @@ impl SocketConnector for Connector {
             .transport_type(TransportType::Websocket)
             .reconnect(false)
             .reconnect_on_disconnect(false);
-        if let Some(token) = self.endpoint.token() {
+        let token = self.endpoint.tokens.for_socket().await;
+        if let Some(token) = token.map_err(|error| SocketError(format!("there is no token: {error}")))? {
             builder = builder.auth(json!({ "token": token }));
         }
         let (opened, closed, failed, any) = (events.clone(), events.clone(), events.clone(), events.clone());
@@ -142,6 +143,21 @@ impl SocketConnection for Connection {
         let events = self.events.clone();
         let pong = move |_: Payload, _: Client| tell(events.clone(), Some(SocketEvent::Pong)).boxed();
         let sent = self.client.emit_with_ack("ping", json!(now), ACK_WITHIN, pong).await;
+        sent.map_err(|error| SocketError(chain(&error)))
+    }
+
+    async fn refresh(&self, token: &str) -> Result<(), SocketError> {
+        let events = self.events.clone();
+        let reply = move |payload: Payload, _: Client| {
+            let reply = acknowledged(&payload).and_then(|value| serde_json::from_value(value).ok());
+            let event = match reply {
+                Some(reply) => SocketEvent::Refreshed(reply),
+                None => SocketEvent::Lost("the hub's answer to auth:refresh cannot be read".to_owned()),
+            };
+            tell(events.clone(), Some(event)).boxed()
+        };
+        let data = json!({ "token": token });
+        let sent = self.client.emit_with_ack("auth:refresh", data, ACK_WITHIN, reply).await;
         sent.map_err(|error| SocketError(chain(&error)))
     }
 

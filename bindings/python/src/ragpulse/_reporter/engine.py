@@ -23,13 +23,14 @@ from typing import Any, Final
 import httpx
 
 from ragpulse._backoff import Backoff
-from ragpulse._endpoint import Answer, Endpoint, Problem, quietly, read, too_long, unreachable
+from ragpulse._endpoint import Answer, Endpoint, Problem, bearer, no_token, quietly, read, too_long, unreachable
 from ragpulse._reporter import process
 from ragpulse._reporter.encode import MAX_BYTES, Encoder, timestamp
 from ragpulse._reporter.machine import Machine, Rejected, Send, Timing, Wait
 from ragpulse._reporter.queue import Queue
 from ragpulse._reporter.status import Rejected as RejectedEvent
 from ragpulse._reporter.status import ReporterStatus
+from ragpulse._token import FAILED, NoToken
 
 log = logging.getLogger("ragpulse")
 
@@ -90,7 +91,8 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._threadless = False
         self.asking = threading.Lock()
-        """Held while a request is under way, within which other libraries hold locks that no fork knows of."""
+        """Held while a request or a question for a token is under way, within which other libraries hold locks that no
+        fork knows of."""
         self._client: httpx.Client | None = None
         self._online_said = False
         self._closed = False
@@ -105,6 +107,7 @@ class Engine:
             Backoff(*settings.backoff),
             Timing(heartbeat=settings.lease_seconds / 3),
             self._vouch_for,
+            renews=settings.endpoint.tokens.renews,
         )
         self._machine.remember_online(self._machine.encoder.encode("pipeline:online", self._online_fields({})))
 
@@ -112,6 +115,7 @@ class Engine:
         """This process was forked off the one in which the reporter was used."""
         # Not closed: closing it here would say goodbye on the connection of the parent.
         process.abandon(self._client)
+        self.settings.endpoint.tokens.forked()
         was_closed = self._closed
         self._begin(is_worker=True)
         self._closed = self._stopping = was_closed
@@ -395,8 +399,11 @@ class Engine:
     def _ask(self, action: Send) -> Answer:
         settings = self.settings
         headers = {"content-type": "application/json", "ragpulse-reporter": action.reporter_id or self.reporter_id}
-        url = settings.endpoint.events(settings.pipeline_id)
+        url, tokens = settings.endpoint.events(settings.pipeline_id), settings.endpoint.tokens
         try:
+            with self.asking:
+                token = tokens.get(settings.request_timeout)
+            headers |= bearer(token)
             if self._client is None:
                 self._client = httpx.Client(**settings.endpoint.options(settings.request_timeout))
             stream = self._client.stream("POST", url, content=action.body, headers=headers)
@@ -406,7 +413,11 @@ class Engine:
                     content += chunk
                     if len(content) > _MAX_ANSWER:
                         return too_long(response.status_code, _MAX_ANSWER)
+                if response.status_code == 401:
+                    tokens.refuse(token)
                 return read(response.status_code, response.headers, content)
+        except NoToken as error:
+            return no_token(error)
         except Exception as error:
             return unreachable(error)
 
@@ -427,6 +438,15 @@ class Engine:
                 self._told -= {"retrying", "refused", "full"}
                 log.warning("the hub at %s takes events again (%d waited)", url, len(self._machine.queue))
         elif standing.connection == "retrying" and self._machine.backoff.failures >= _TOLD_FAILURES:
+            if standing.cause.startswith(FAILED):
+                self._tell_once(
+                    "retrying",
+                    "no token is to be had for the hub at %s, events wait and are sent when there is one; the pipeline "
+                    "goes on. %s",
+                    url,
+                    standing.cause,
+                )
+                return
             self._tell_once(
                 "retrying",
                 "the hub at %s is away, events wait and are sent when it is back; the pipeline goes on. %s",

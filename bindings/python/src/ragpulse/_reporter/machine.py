@@ -103,6 +103,8 @@ class Machine:
     timing: Timing = field(default_factory=Timing)
     vouch_for: Callable[[], str | None] = lambda: None
     """The reporter to vouch for before leaving, if any."""
+    renews: bool = False
+    """Whether there is a source to ask for another token."""
 
     def __post_init__(self) -> None:
         self.totals = Totals()
@@ -119,7 +121,7 @@ class Machine:
         self._online_item: Item | None = None
         self._online = self._said_online = False
         self._last_arrival = 0.0
-        self._reopened = False
+        self._reopened = self._renewed = False
         self._vouched = False
         self._batch = MAX_BATCH
         self._epoch: str | None = None
@@ -193,6 +195,16 @@ class Machine:
         if self._phase != "under_way":
             return None
         self._phase = "ready"
+        refused = answer.problem is not None and answer.problem.code == "unauthorized"
+        if refused and self.renews and not self._renewed:
+            # Once at once, by another token: the last one is not sent again.
+            self._renewed = True
+            self._vouched = False
+            self._earliest = now
+            self.queue.give_back()
+            return None
+        if not refused and answer.failure is None:
+            self._renewed = False
         if answer.problem is not None:
             return self._refused(answer.problem, answer.retry_after, now, time)
         receipt = _receipt(answer.body)

@@ -19,6 +19,7 @@ from ragpulse._reporter.engine import Engine, Settings
 from ragpulse._reporter.handle import File, describe, given
 from ragpulse._reporter.retryable import is_retryable
 from ragpulse._reporter.status import Rejected, ReporterStatus
+from ragpulse._token import AsyncTokenSource
 
 log = logging.getLogger("ragpulse")
 
@@ -32,7 +33,7 @@ class _Base:
         pipeline_type: str | None = None,
         *,
         url: str | None = None,
-        token: str | None = None,
+        token: "str | AsyncTokenSource | None" = None,
         check_interval: float | None = None,
         watch_location: "str | PathLike[str] | None" = None,
         reporter_id: str | None = None,
@@ -193,7 +194,10 @@ class Reporter(_Base):
 
     - `pipeline_id`, `pipeline_type`: which pipeline, and its kind, such as `google_drive`; default: the variables
       `RAG_PIPELINE_ID` and `RAG_SERVICE` of the environment.
-    - `url`, `token`: the hub; default: `RAGPULSE_URL` (else http://127.0.0.1:8103) and `RAGPULSE_TOKEN`.
+    - `url`, `token`: the hub; default: `RAGPULSE_URL` (else http://127.0.0.1:8103) and `RAGPULSE_TOKEN`, or the file
+      that `RAGPULSE_TOKEN_FILE` names, which somebody keeps up to date. `token` may be a function that gives one. It is
+      called in a thread of the reporter's: where there is no token yet, where the last one ends (`exp`) within 30 s,
+      and where the hub answered 401. While it fails, or takes longer than `request_timeout`, events wait.
     - `check_interval` (seconds), `watch_location`: told with `pipeline:online`.
     - `reporter_id`: its name among the pipeline's reporters; default: random. Forked workers get one of their own.
     - `lease_seconds`: after how long a silence the hub counts it as lost. A third of it after the last event a
@@ -243,6 +247,7 @@ class AsyncReporter(_Base):
 
     Reporting itself never waits, so there is nothing to await. Events are sent by a thread, not by the loop: also those
     that are reported after the loop was closed, or from other threads and loops. All arguments are those of `Reporter`.
+    A `token` that is an async function runs in a loop of its own, in a thread: it has to make what it awaits by itself.
     """
 
     async def flush(self, timeout: float = 10.0) -> bool:  # noqa: ASYNC109

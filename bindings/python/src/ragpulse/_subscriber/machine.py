@@ -7,6 +7,7 @@
 | cannot be read, or does not follow | at once, without a cursor: for the whole state |
 | none, or the hub asks to come back | after a wait that doubles, or the one that was asked for |
 | the hub refuses | never |
+| the hub refuses the token, and there is a source of tokens | at once with another one; then after waits |
 
 What may come in: answers of a hub, of a proxy before it, or none. What it never does: I/O; read a clock; give an event
 twice, out of order or past a hole.
@@ -73,12 +74,17 @@ class Refused(NamedTuple):
 class Poller:
     """Follows one pipeline."""
 
-    def __init__(self, pipeline_id: str, backoff: Backoff, resume: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, pipeline_id: str, backoff: Backoff, resume: Mapping[str, Any] | None = None, *, renews: bool = False
+    ) -> None:
+        """`renews`: there is a source to ask for another token."""
         self.pipeline_id: Final = pipeline_id
         self.session: Final = Session()
         self.backoff: Final = backoff
         self.cause = ""
         """Why the last question had no answer; empty otherwise."""
+        self._renews = renews
+        self._renewed = False
         self._wants_state = False
         self._asked_at = 0.0
         self._rest_until = 0.0
@@ -115,6 +121,7 @@ class Poller:
         # A question is for what comes after the cursor: it is a resync by itself.
         self.session.resynced()
         self.backoff.reset()
+        self._renewed = False
         self.cause = ""
         self._wants_state = False
         reason = body.get("reason")
@@ -155,6 +162,12 @@ class Poller:
         return [Update(self.pipeline_id, "pipeline:status", {}, None, UNKNOWN)]
 
     def _no(self, problem: Problem, retry_after: float | None, now: float) -> list[Update]:
+        if problem.code == "unauthorized" and self._renews:
+            if self._renewed:
+                self._fail(str(problem), retry_after, now)
+            # Once at once: the last token is not sent again.
+            self._renewed = True
+            return []
         if problem.code == UNKNOWN:
             self._fail(str(problem), retry_after, now)
             return self._gone()

@@ -19,14 +19,29 @@ import anyio
 import httpx
 
 from ragpulse._backoff import Backoff
-from ragpulse._endpoint import Answer, Endpoint, HubError, from_environment, name, quietly, read, too_long, unreachable
+from ragpulse._endpoint import (
+    Answer,
+    Endpoint,
+    HubError,
+    bearer,
+    from_environment,
+    name,
+    no_token,
+    quietly,
+    read,
+    too_long,
+    unreachable,
+)
 from ragpulse._reporter import process
 from ragpulse._subscriber.loop import Loop
 from ragpulse._subscriber.machine import WAIT_SECONDS, Ask, Poller, Refused, Update
+from ragpulse._token import AsyncTokenSource, NoToken
 from ragpulse.session import Cursor
 
 _MAX_ANSWER: Final = 80 * 1024 * 1024
 """The most of an answer that is read, in bytes: a page of 1,000 events of 64 KiB, and something more."""
+_TOKEN_WITHIN: Final = 15.0
+"""How many seconds a source of tokens may take."""
 _GRACE: Final = 10.0
 """How much longer than a hub may hold an answer it may take, in seconds."""
 
@@ -37,14 +52,16 @@ class _Base:
         pipeline_id: str | None = None,
         *,
         url: str | None = None,
-        token: str | None = None,
+        token: "str | AsyncTokenSource | None" = None,
         resume: Mapping[str, Any] | None = None,
     ) -> None:
         pipeline_id = pipeline_id or from_environment("RAG_PIPELINE_ID")
         if not pipeline_id:
             raise ValueError("name the pipeline, as in Subscriber('my-docs'), or by RAG_PIPELINE_ID")
         self._endpoint = Endpoint(url, token)
-        self._poller = Poller(name("pipeline id", pipeline_id), Backoff(0.25, 30.0), resume)
+        self._poller = Poller(
+            name("pipeline id", pipeline_id), Backoff(0.25, 30.0), resume, renews=self._endpoint.tokens.renews
+        )
         self._news: deque[Update] = deque()
         self._closed = False
         self._client = httpx.AsyncClient(**self._options())
@@ -103,14 +120,21 @@ class _Base:
             url = self._endpoint.events(self.pipeline_id)
             # Not longer than it was asked to hold its answer: one that is stuck is not to hold up who waits a second.
             timeout = self._endpoint.options(int(ask.query["wait"]) + _GRACE)["timeout"]
+            token = await self._endpoint.tokens.aget(_TOKEN_WITHIN)
             with quietly():
-                async with self._client.stream("GET", url, params=ask.query, timeout=timeout) as response:
+                async with self._client.stream(
+                    "GET", url, params=ask.query, headers=bearer(token), timeout=timeout
+                ) as response:
                     content = bytearray()
                     async for chunk in response.aiter_bytes():
                         content += chunk
                         if len(content) > _MAX_ANSWER:
                             return too_long(response.status_code, _MAX_ANSWER)
+                    if response.status_code == 401:
+                        self._endpoint.tokens.refuse(token)
                     return read(response.status_code, response.headers, bytes(content))
+        except NoToken as error:
+            return no_token(error)
         except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
             return unreachable(error)
 
@@ -128,7 +152,8 @@ class Subscriber(_Base):
     state and the reason. A pipeline that the hub does not know yet is waited for. A process that is forked off goes on
     by itself, from where this one was.
 
-    - `pipeline_id`: default: `RAG_PIPELINE_ID`. `url`, `token`: as for a `Reporter`.
+    - `pipeline_id`: default: `RAG_PIPELINE_ID`. `url`, `token`: as for a `Reporter`; a `token` that is a function is
+      called in a thread, or awaited where it is async; while it gives none that the hub takes, `cause` says why.
     - `resume`: the `status` of the last update that was seen, in an earlier run perhaps: what came since comes first.
 
     Raises `ValueError` where it cannot be made so, and `HubError` where the hub refuses for good.
@@ -139,7 +164,7 @@ class Subscriber(_Base):
         pipeline_id: str | None = None,
         *,
         url: str | None = None,
-        token: str | None = None,
+        token: "str | AsyncTokenSource | None" = None,
         resume: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(pipeline_id, url=url, token=token, resume=resume)
@@ -159,6 +184,7 @@ class Subscriber(_Base):
             return
         self._stop.detach()
         process.abandon((self._loop, self._client, self._waiting))
+        self._endpoint.tokens.forked()
         self._client = httpx.AsyncClient(**self._options())
         self._begin()
 

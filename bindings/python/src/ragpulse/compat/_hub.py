@@ -28,7 +28,7 @@ class Reports(Protocol):
 
 
 class Hub:
-    """One pipeline at the hub that the environment names (`RAGPULSE_URL`, `RAGPULSE_TOKEN`)."""
+    """One pipeline at the hub of the environment (`RAGPULSE_URL`, `RAGPULSE_TOKEN` or `RAGPULSE_TOKEN_FILE`)."""
 
     def __init__(self, pipeline_id: str, pipeline_type: str, make: Callable[[str, str], Reports] = Reporter) -> None:
         self.pipeline_id = pipeline_id

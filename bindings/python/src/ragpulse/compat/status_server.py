@@ -5,7 +5,8 @@ from ragpulse.compat.status_server import pipeline_status, start_status_server
 ```
 
 The dict (`data`, `get()`, `GET /status`) is what it always was: the last ten completed files, the last five failed, the
-totals. The hub is named by `RAGPULSE_URL` and `RAGPULSE_TOKEN`, the pipeline by `RAG_PIPELINE_ID` and `RAG_SERVICE`.
+totals. The hub is named by `RAGPULSE_URL` and `RAGPULSE_TOKEN` (or `RAGPULSE_TOKEN_FILE`), the pipeline by
+`RAG_PIPELINE_ID` and `RAG_SERVICE`.
 
 What may come in: any calls, in any order, from any thread. What it never does: I/O or a thread on import, wait for the
 hub, or raise because of it.

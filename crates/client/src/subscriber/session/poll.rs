@@ -96,12 +96,18 @@ impl Machine {
             return;
         }
         let PollFailure { code, message, retry_after } = failure;
+        let renews = self.renewal.can;
+        if code == Some(Code::Unauthorized) && renews && self.polls.renew(&subject, now) {
+            return;
+        }
         self.polls.failed(&subject, retry_after, &mut self.rest, now);
         let cause = match code {
             Some(code) => Cause::Rejected { code, message },
             None => Cause::Failed(message),
         };
         match (code, &subject) {
+            // The source may give a better token later.
+            (Some(Code::Unauthorized), _) if renews => self.cause = Some(cause),
             (Some(Code::Unauthorized | Code::ForeignHost), _) | (Some(Code::Forbidden), None) => {
                 self.close(cause);
             }

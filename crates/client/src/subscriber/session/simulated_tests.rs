@@ -106,7 +106,7 @@ fn any_input(kind: u8, conn: u64, poll: u64, ask: u64) -> Input {
     let subject = Some(pipeline());
     match kind {
         0 => Input::Start,
-        1 => Input::SocketOpened { conn },
+        1 => Input::SocketOpened { conn, renew_in: None },
         2 => Input::SocketRefused { conn, code: None, cause: "no".into() },
         3 => Input::SocketLost { conn, cause: "gone".into() },
         4 => Input::Subscribed { conn, reply: Ok(SubscribeAck { pipelines: Vec::new() }) },

@@ -18,13 +18,16 @@ const FAILURES: u32 = 3;
 const REST: Duration = Duration::from_secs(1);
 
 impl Machine {
-    pub(super) fn on_opened(&mut self, now: Duration, conn: u64) {
+    pub(super) fn on_opened(&mut self, now: Duration, conn: u64, renew_in: Option<Duration>) {
+        let renew_at = self.renew_at(now, renew_in);
+        let mut link = Link::new(conn, now);
+        link.renew_at = renew_at;
         match self.phase {
             Phase::Connecting { conn: current, .. } if current == conn => {
-                self.phase = Phase::Joining(Link::new(conn, now));
+                self.phase = Phase::Joining(link);
             }
             Phase::Probing { conn: current, .. } if current == conn => {
-                self.phase = Phase::Proving(Link::new(conn, now));
+                self.phase = Phase::Proving(link);
             }
             Phase::Idle
             | Phase::Waiting { .. }
@@ -46,6 +49,9 @@ impl Machine {
             // No hub's word: a proxy, or a server that is none. Polling may get through.
             None => self.on_lost(now, conn, Cause::Refused(message)),
             Some(code) if code.retryable() => self.on_lost(now, conn, Cause::Rejected { code, message }),
+            Some(code @ Code::Unauthorized) => {
+                self.on_unauthorized(now, conn, Cause::Rejected { code, message });
+            }
             // One authoriser speaks for all transports: polling would be told the same.
             Some(code) if self.conn() == Some(conn) => self.close(Cause::Rejected { code, message }),
             Some(_) => {}
@@ -108,7 +114,7 @@ impl Machine {
     fn on_acknowledged(&mut self, question: &Question, ack: &SubscribeAck) {
         match question {
             Question::Subscribe(ids) => ids.iter().for_each(|id| self.pipelines.answered(id)),
-            Question::SubscribeAll | Question::Ping => {
+            Question::SubscribeAll | Question::Refresh | Question::Ping => {
                 self.pipelines.disconnected();
                 if let Some(link) = self.link() {
                     link.subscribed = true;
@@ -148,6 +154,7 @@ impl Machine {
                 self.pipelines.want_snapshot(None);
                 self.on_lost(now, conn, cause);
             }
+            Code::Unauthorized if self.renewal.can => self.on_unauthorized(now, conn, cause),
             // One authoriser speaks for all transports: polling would be told the same.
             _ if starting && !error.retryable => self.close(cause),
             _ => self.on_lost(now, conn, cause),
@@ -192,6 +199,7 @@ impl Machine {
         if proven && matches!(self.phase, Phase::Live(_)) {
             self.reopen.reset();
             self.probe.reset();
+            self.renewal.works();
         }
     }
 
@@ -204,6 +212,12 @@ impl Machine {
             }
             ServerMessage::SubscriptionEnded(ended) if ended.code.retryable() => {
                 self.resync(&ended.pipeline_id, now + REST);
+            }
+            ServerMessage::SubscriptionEnded(ended)
+                if ended.code == Code::Unauthorized && self.renewal.can =>
+            {
+                let message = "the token has ended, or was revoked".to_owned();
+                self.on_unauthorized(now, conn, Cause::Rejected { code: ended.code, message });
             }
             ServerMessage::SubscriptionEnded(ended) => self.end(&ended.pipeline_id, ended.code),
             _ => {
@@ -263,8 +277,13 @@ impl Machine {
             self.on_lost(now, conn, Cause::Silence(SILENCE));
             return;
         }
+        if link.is_token_due(now) {
+            self.out.push(Command::AskToken { conn });
+        }
+        let Some(link) = self.link() else { return };
         match link.ask(now) {
             None => {}
+            Some(Question::Refresh) => self.out.push(Command::Refresh { conn }),
             Some(Question::Ping) => self.out.push(Command::Ping { conn }),
             Some(Question::SubscribeAll) => {
                 self.asked = self.pipelines.ids().cloned().collect();

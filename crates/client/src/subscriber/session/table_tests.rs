@@ -32,7 +32,7 @@ names_of! { At of Phase:
 names_of! { Name of Input:
     Start {}, Stop {}, Tick {}, SocketOpened { .. }, SocketRefused { .. }, SocketLost { .. }, Subscribed { .. },
     Pong { .. }, Message { .. }, Undecodable { .. }, PollAnswered { .. }, PollFailed { .. }, CaughtUp {},
-    Advised { .. }, NotAdvised { .. },
+    Advised { .. }, NotAdvised { .. }, TokenAsked { .. }, Refreshed { .. },
 }
 
 macro_rules! kinds_of {
@@ -51,7 +51,7 @@ kinds_of! {
     SocketOpened, RefusedByNoHub, RefusedForNow, RefusedForGood, SocketLost,
     SubscribedGood, SubscribedBadForNow, SubscribedBadForGood, Pong,
     MessageOfAPipeline, MessageClosing, MessageEndedForGood, UndecodableOfAPipeline, Undecodable,
-    PollAnswered, PollFailed, PollFailedForGood, CaughtUp, TickEarly, TickDue, Stop,
+    PollAnswered, PollFailed, PollFailedForGood, CaughtUp, TickEarly, TickDue, TokenAsked, Refreshed, Stop,
 }
 
 /// The kinds of each input: none is left out, because the match is whole.
@@ -71,6 +71,8 @@ const fn kinds(name: Name) -> &'static [Kind] {
         Name::PollFailed => &[Kind::PollFailed, Kind::PollFailedForGood],
         Name::CaughtUp => &[Kind::CaughtUp],
         Name::Tick => &[Kind::TickEarly, Kind::TickDue],
+        Name::TokenAsked => &[Kind::TokenAsked],
+        Name::Refreshed => &[Kind::Refreshed],
         Name::Stop => &[Kind::Stop],
     }
 }
@@ -79,7 +81,8 @@ const fn kinds(name: Name) -> &'static [Kind] {
 /// probing B, proving V and closed X, the others by their first letter. The groups are: start; advised (to use both, to
 /// poll, to use sockets; not); opened; refused (by no hub, for now, for good); lost; subscribed (well, refused for now, for
 /// good); pong; message (of a pipeline, closing, the only subscription ended); undecodable (of a pipeline, of nobody knows
-/// what); polled (well, failed for now, for good); caught up; tick (nothing due, something due); stop.
+/// what); polled (well, failed for now, for good); caught up; tick (nothing due, something due); another token (there is one, the hub took
+/// it); stop.
 #[rustfmt::skip]
 const fn row(at: At) -> [At; COLUMNS] {
     use At::{
@@ -88,19 +91,19 @@ const fn row(at: At) -> [At; COLUMNS] {
     };
     match at {
         // Start: the hub was never asked, and the wait is over at once.
-        I => [Q,  I, I, I, I,  I,  I, I, I,  I,  I, I, I,  I,  I, I, I,  I, I,  I, I, I,  I,  I, I,  X],
-        W => [W,  W, W, W, W,  W,  W, W, W,  W,  W, W, W,  W,  W, W, W,  W, W,  W, W, W,  W,  W, C,  X],
-        Q => [Q,  C, P, C, C,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q, Q,  Q, Q, Q,  Q,  Q, C,  X],
-        C => [C,  C, C, C, C,  J,  P, W, X,  W,  C, C, C,  C,  C, C, C,  C, C,  C, C, C,  C,  C, W,  X],
-        J => [J,  J, J, J, J,  J,  P, W, X,  W,  L, W, X,  J,  J, W, X,  J, W,  J, J, J,  J,  J, W,  X],
+        I => [Q,  I, I, I, I,  I,  I, I, I,  I,  I, I, I,  I,  I, I, I,  I, I,  I, I, I,  I,  I, I,  I, I,  X],
+        W => [W,  W, W, W, W,  W,  W, W, W,  W,  W, W, W,  W,  W, W, W,  W, W,  W, W, W,  W,  W, C,  W, W,  X],
+        Q => [Q,  C, P, C, C,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q,  Q, Q, Q,  Q, Q,  Q, Q, Q,  Q,  Q, C,  Q, Q,  X],
+        C => [C,  C, C, C, C,  J,  P, W, X,  W,  C, C, C,  C,  C, C, C,  C, C,  C, C, C,  C,  C, W,  C, C,  X],
+        J => [J,  J, J, J, J,  J,  P, W, X,  W,  L, W, X,  J,  J, W, X,  J, W,  J, J, J,  J,  J, W,  J, J,  X],
         // Subscribed: to one pipeline again. What is refused for good then is seen anew with the next socket.
-        L => [L,  L, L, L, L,  L,  P, W, X,  W,  L, W, W,  L,  L, W, X,  L, W,  L, L, L,  L,  L, W,  X],
-        P => [P,  P, P, P, P,  P,  P, P, P,  P,  P, P, P,  P,  P, P, P,  P, P,  P, P, X,  P,  P, B,  X],
-        N => [N,  B, P, C, B,  N,  N, N, N,  N,  N, N, N,  N,  N, N, N,  N, N,  N, N, X,  N,  N, B,  X],
-        B => [B,  B, B, B, B,  V,  P, P, X,  P,  B, B, B,  B,  B, B, B,  B, B,  B, B, X,  B,  B, P,  X],
+        L => [L,  L, L, L, L,  L,  P, W, X,  W,  L, W, W,  L,  L, W, X,  L, W,  L, L, L,  L,  L, W,  L, L,  X],
+        P => [P,  P, P, P, P,  P,  P, P, P,  P,  P, P, P,  P,  P, P, P,  P, P,  P, P, X,  P,  P, B,  P, P,  X],
+        N => [N,  B, P, C, B,  N,  N, N, N,  N,  N, N, N,  N,  N, N, N,  N, N,  N, N, X,  N,  N, B,  N, N,  X],
+        B => [B,  B, B, B, B,  V,  P, P, X,  P,  B, B, B,  B,  B, B, B,  B, B,  B, B, X,  B,  B, P,  B, B,  X],
         // Subscribed, or pong: it takes both, in a test of its own.
-        V => [V,  V, V, V, V,  V,  P, P, X,  P,  V, P, X,  V,  V, P, X,  V, P,  V, V, X,  V,  V, P,  X],
-        X => [X,  X, X, X, X,  X,  X, X, X,  X,  X, X, X,  X,  X, X, X,  X, X,  X, X, X,  X,  X, X,  X],
+        V => [V,  V, V, V, V,  V,  P, P, X,  P,  V, P, X,  V,  V, P, X,  V, P,  V, V, X,  V,  V, P,  V, V,  X],
+        X => [X,  X, X, X, X,  X,  X, X, X,  X,  X, X, X,  X,  X, X, X,  X, X,  X, X, X,  X,  X, X,  X, X,  X],
     }
 }
 
@@ -191,7 +194,7 @@ impl Setup {
             Kind::AdvisedPolling => advised(TransportChoice::Polling),
             Kind::AdvisedWebsocket => advised(TransportChoice::Websocket),
             Kind::NotAdvised => Input::NotAdvised { ask },
-            Kind::SocketOpened => Input::SocketOpened { conn },
+            Kind::SocketOpened => Input::SocketOpened { conn, renew_in: None },
             Kind::RefusedByNoHub => refused(None),
             Kind::RefusedForNow => refused(Some(Code::Closing)),
             Kind::RefusedForGood => refused(Some(Code::Unauthorized)),
@@ -233,6 +236,8 @@ impl Setup {
                 self.now = due.unwrap_or(self.now);
                 Input::Tick
             }
+            Kind::TokenAsked => Input::TokenAsked { conn, fresh: true },
+            Kind::Refreshed => Input::Refreshed { conn, refusal: None, renew_in: None },
             Kind::Stop => Input::Stop,
         }
     }
@@ -277,7 +282,9 @@ fn what_is_about_another_socket_poll_or_question_changes_no_phase() {
                 setup.poll += 1_000;
                 let mut input = setup.input(*kind);
                 let stale = match &mut input {
-                    Input::SocketOpened { conn }
+                    Input::SocketOpened { conn, .. }
+                    | Input::TokenAsked { conn, .. }
+                    | Input::Refreshed { conn, .. }
                     | Input::SocketRefused { conn, .. }
                     | Input::SocketLost { conn, .. }
                     | Input::Subscribed { conn, .. }

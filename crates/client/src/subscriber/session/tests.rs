@@ -94,7 +94,7 @@ fn live() -> Machine {
 fn go_live(m: &mut Machine, now: Duration, start: Input, names: &[&str]) -> u64 {
     assert!(opens(&handle(m, now, start)));
     let conn = m.last_conn;
-    let asked = handle(m, now, Input::SocketOpened { conn });
+    let asked = handle(m, now, Input::SocketOpened { conn, renew_in: None });
     assert!(matches!(asked[..], [Command::Subscribe { .. }]), "{asked:?}");
     let pinged = handle(m, now, Input::Subscribed { conn, reply: ack(names) });
     assert!(pinged.contains(&Command::Ping { conn }), "{pinged:?}");
@@ -168,7 +168,7 @@ fn polling_stops_only_when_the_socket_is_both_subscribed_and_pinged() {
     let answered = handle(&mut m, S(2), Input::PollAnswered { poll, subject: Some(id("p")), polled: page });
     assert_eq!(connections(&answered)[0].transport, Some(Transport::Polling));
     assert!(opens(&handle(&mut m, S(7), Input::Tick)), "the probe is due");
-    handle(&mut m, S(7), Input::SocketOpened { conn: 4 });
+    handle(&mut m, S(7), Input::SocketOpened { conn: 4, renew_in: None });
     let commands = handle(&mut m, S(7), Input::Subscribed { conn: 4, reply: ack(&["p"]) });
     assert_eq!(commands, [Command::Ping { conn: 4 }]);
     let commands = handle(&mut m, S(7), Input::Pong { conn: 4 });
@@ -224,7 +224,7 @@ fn what_the_hub_refuses_for_good_closes_and_what_passes_is_tried_again() {
     ] {
         let mut m = machine(TransportChoice::Auto);
         handle(&mut m, S(0), Input::Start);
-        handle(&mut m, S(0), Input::SocketOpened { conn: 1 });
+        handle(&mut m, S(0), Input::SocketOpened { conn: 1, renew_in: None });
         let commands = handle(&mut m, S(0), Input::Subscribed { conn: 1, reply: refusal(code) });
         assert_eq!(m.is_closed(), closed, "{code}");
         assert_eq!(connections(&commands)[0].closed, closed);
@@ -298,7 +298,7 @@ fn what_is_about_an_earlier_socket_is_ignored() {
     handle(&mut m, S(3), Input::Tick);
     for input in [
         lost(1),
-        Input::SocketOpened { conn: 1 },
+        Input::SocketOpened { conn: 1, renew_in: None },
         Input::Pong { conn: 1 },
         message(1, "x:a", event("x:a", "p", 1)),
         Input::Subscribed { conn: 1, reply: ack(&[]) },
@@ -316,7 +316,7 @@ fn pipelines_of_a_type_come_and_go_on_both_transports() {
 fn all_pipelines_come_and_go_on_both_transports() {
     let mut asking = of(Target::All);
     handle(&mut asking, S(0), Input::Start);
-    let commands = handle(&mut asking, S(0), Input::SocketOpened { conn: 1 });
+    let commands = handle(&mut asking, S(0), Input::SocketOpened { conn: 1, renew_in: None });
     let request = commands.iter().find_map(|command| match command {
         Command::Subscribe { request, .. } => Some(request),
         _ => None,
@@ -351,13 +351,13 @@ fn come_and_go(mut m: Machine) {
 fn a_pipeline_that_came_up_while_the_subscription_was_asked_for_stays() {
     let mut m = of_type();
     handle(&mut m, S(0), Input::Start);
-    handle(&mut m, S(0), Input::SocketOpened { conn: 1 });
+    handle(&mut m, S(0), Input::SocketOpened { conn: 1, renew_in: None });
     handle(&mut m, S(0), message(1, "x:a", event("x:a", "new", 1)));
     handle(&mut m, S(0), Input::Subscribed { conn: 1, reply: ack(&[]) });
     assert!(m.pipelines.state(&id("new")).is_some());
     handle(&mut m, S(1), lost(1));
     handle(&mut m, S(3), Input::Tick);
-    handle(&mut m, S(3), Input::SocketOpened { conn: 2 });
+    handle(&mut m, S(3), Input::SocketOpened { conn: 2, renew_in: None });
     let commands = handle(&mut m, S(3), Input::Subscribed { conn: 2, reply: ack(&[]) });
     assert!(commands.contains(&Command::Emit(Update::of(id("new"), What::Reset))), "the hub has it no more");
 }
@@ -390,13 +390,13 @@ fn the_hub_is_asked_before_the_first_socket_and_again_after_a_loss_but_not_too_o
     let mut m = machine(TransportChoice::Auto);
     let commands = advised(&mut m, S(0), Input::Start, advice(TransportChoice::Auto, 100));
     assert_eq!(commands, [Command::OpenSocket { conn: 1 }]);
-    m.handle(S(0), Input::SocketOpened { conn: 1 });
+    m.handle(S(0), Input::SocketOpened { conn: 1, renew_in: None });
     m.handle(S(0), Input::Subscribed { conn: 1, reply: ack(&["p"]) });
     m.handle(S(0), Input::Pong { conn: 1 });
     m.handle(S(10), lost(1));
     assert_eq!(m.deadline(), Some(S(13)), "not before what the hub said, 2 s, and spread over 1 s more");
     assert_eq!(m.handle(S(13), Input::Tick), [Command::OpenSocket { conn: 2 }], "it was asked lately");
-    m.handle(S(13), Input::SocketOpened { conn: 2 });
+    m.handle(S(13), Input::SocketOpened { conn: 2, renew_in: None });
     m.handle(S(40), lost(2));
     let commands = m.handle(S(50), Input::Tick);
     assert!(matches!(commands[..], [Command::AskAdvice { ask: 2 }]), "{commands:?}");
@@ -484,4 +484,131 @@ fn a_thousand_clients_do_not_come_back_in_one_moment() {
         let crowd = times.iter().map(within).max();
         assert!(crowd <= Some(60), "{crowd:?}");
     }
+}
+
+/// As [`live`], with a source of tokens, and `left` until the socket's has to be followed by another.
+fn live_for(left: Duration) -> Machine {
+    let mut m = machine(TransportChoice::Auto);
+    m.set_renews(true);
+    handle(&mut m, S(0), Input::Start);
+    handle(&mut m, S(0), Input::SocketOpened { conn: 1, renew_in: Some(left) });
+    handle(&mut m, S(0), Input::Subscribed { conn: 1, reply: ack(&["p"]) });
+    handle(&mut m, S(0), Input::Pong { conn: 1 });
+    assert!(matches!(m.phase, Phase::Live(_)));
+    m
+}
+
+fn ended(conn: u64) -> Input {
+    message(conn, "subscription:ended", json!({"pipeline_id": "p", "code": "unauthorized"}))
+}
+
+#[test]
+fn a_socket_is_brought_another_token_before_the_last_one_ends() {
+    // By chance a quarter of the time early, the whole of what is left to chance.
+    let mut m = live_for(S(4));
+    assert_eq!(m.deadline(), Some(S(3)));
+    assert_eq!(handle(&mut m, S(3), Input::Tick), [Command::AskToken { conn: 1 }]);
+    assert_eq!(handle(&mut m, S(3), Input::TokenAsked { conn: 2, fresh: true }), []);
+    let brought = handle(&mut m, S(3), Input::TokenAsked { conn: 1, fresh: true });
+    assert_eq!(brought, [Command::Refresh { conn: 1 }]);
+    assert_eq!(m.deadline(), Some(S(6)), "an answer is waited for no longer than any");
+    let taken = Input::Refreshed { conn: 1, refusal: None, renew_in: Some(S(200)) };
+    assert_eq!(handle(&mut m, S(4), taken), []);
+    handle(&mut m, S(5), Input::Tick);
+    handle(&mut m, S(5), Input::Pong { conn: 1 });
+    // Of a longer time it is half a minute early at most.
+    let Phase::Live(link) = &m.phase else { panic!() };
+    assert_eq!(link.renew_at, Some(S(4 + 200 - 30)));
+}
+
+#[test]
+fn where_there_is_no_other_token_it_is_asked_for_again_and_the_socket_stays() {
+    let mut m = live_for(S(4));
+    handle(&mut m, S(3), Input::Tick);
+    assert_eq!(handle(&mut m, S(3), Input::TokenAsked { conn: 1, fresh: false }), []);
+    handle(&mut m, S(5), Input::Tick);
+    handle(&mut m, S(5), Input::Pong { conn: 1 });
+    assert_eq!(handle(&mut m, S(8), Input::Tick), [Command::AskToken { conn: 1 }]);
+    assert_eq!(
+        handle(&mut m, S(8), Input::TokenAsked { conn: 1, fresh: true }),
+        [Command::Refresh { conn: 1 }]
+    );
+    let busy = Some((Code::Overloaded, "later".to_owned()));
+    handle(&mut m, S(8), Input::Refreshed { conn: 1, refusal: busy, renew_in: None });
+    handle(&mut m, S(10), Input::Tick);
+    handle(&mut m, S(10), Input::Pong { conn: 1 });
+    assert_eq!(handle(&mut m, S(13), Input::Tick), [Command::AskToken { conn: 1 }]);
+}
+
+#[test]
+fn an_end_for_the_tokens_sake_is_followed_by_one_try_at_once_and_then_by_waits() {
+    let mut m = live_for(S(1_000));
+    handle(&mut m, S(20), message(1, "x:a", event("x:a", "p", 1)));
+    let commands = handle(&mut m, S(20), ended(1));
+    assert_eq!(commands[..2], [Command::TokenRefused, Command::CloseSocket { conn: 1 }]);
+    assert!(opens(&commands), "{commands:?}");
+    let ended_updates =
+        commands.iter().any(|c| matches!(c, Command::Emit(Update { what: What::Ended(_), .. })));
+    assert!(!ended_updates, "whoever follows is told nothing but of the connection");
+    let asked = handle(&mut m, S(20), Input::SocketOpened { conn: 2, renew_in: None });
+    let [Command::Subscribe { request, .. }] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!(request.cursors.as_ref().unwrap()[&id("p")], "e:1".parse().unwrap(), "it goes on from there");
+    // In vain: the hub does not take that one either.
+    let commands = handle(&mut m, S(20), Input::Subscribed { conn: 2, reply: refusal(Code::Unauthorized) });
+    assert!(!opens(&commands) && matches!(m.phase, Phase::Waiting { .. }), "{commands:?}");
+    handle(&mut m, S(40), Input::Tick);
+    let refused = Input::SocketRefused { conn: 3, code: Some(Code::Unauthorized), cause: "no".into() };
+    assert!(!opens(&handle(&mut m, S(40), refused)));
+    assert!(!m.is_closed());
+}
+
+#[test]
+fn a_hub_that_lets_in_and_ends_at_once_is_not_tried_without_a_pause() {
+    let mut m = live_for(S(1_000));
+    handle(&mut m, S(20), ended(1));
+    handle(&mut m, S(20), Input::SocketOpened { conn: 2, renew_in: None });
+    handle(&mut m, S(20), Input::Subscribed { conn: 2, reply: ack(&["p"]) });
+    handle(&mut m, S(20), Input::Pong { conn: 2 });
+    assert!(!opens(&handle(&mut m, S(21), ended(2))));
+    assert!(matches!(m.phase, Phase::Waiting { .. }));
+}
+
+#[test]
+fn a_poll_whose_token_is_refused_goes_again_at_once_and_then_rests_and_never_ends() {
+    let mut m = machine(TransportChoice::Polling);
+    m.set_renews(true);
+    let first = polls(&handle(&mut m, S(0), Input::Start))[0].0;
+    let failed = |poll| {
+        let failure = PollFailure { code: Some(Code::Unauthorized), message: "no".into(), retry_after: None };
+        Input::PollFailed { poll, subject: Some(id("p")), failure }
+    };
+    let commands = handle(&mut m, S(0), failed(first));
+    assert_eq!(connections(&commands), []);
+    let second = polls(&commands)[0].0;
+    let commands = handle(&mut m, S(0), failed(second));
+    assert_eq!((polls(&commands), m.is_closed()), (vec![], false));
+    assert!(matches!(
+        connections(&commands)[0].cause,
+        Some(Cause::Rejected { code: Code::Unauthorized, .. })
+    ));
+    let third = polls(&handle(&mut m, S(40), Input::Tick))[0].0;
+    let polled = Polled::Messages { messages: vec![], undecodable: false, unknown: false };
+    handle(&mut m, S(40), Input::PollAnswered { poll: third, subject: Some(id("p")), polled });
+    let fourth = polls(&handle(&mut m, S(41), Input::Tick))[0].0;
+    assert_eq!(polls(&handle(&mut m, S(41), failed(fourth))).len(), 1, "each token that ends has its own");
+}
+
+#[test]
+fn a_fixed_token_that_ends_is_the_end() {
+    let mut m = live();
+    handle(&mut m, S(1), ended(1));
+    assert!(m.is_closed());
+    let mut m = machine(TransportChoice::Auto);
+    handle(&mut m, S(0), Input::Start);
+    handle(
+        &mut m,
+        S(0),
+        Input::SocketRefused { conn: 1, code: Some(Code::Unauthorized), cause: "no".into() },
+    );
+    assert!(m.is_closed());
 }

@@ -159,6 +159,9 @@ impl World {
             Command::StopPoll { pipeline } => self.polls.retain(|_, (polled, _)| *polled != pipeline),
             Command::StopPolls => self.polls.clear(),
             Command::Discover { .. } => panic!("pipelines are named"),
+            Command::AskToken { .. } | Command::Refresh { .. } | Command::TokenRefused => {
+                panic!("there is no source of tokens")
+            }
             Command::Emit(update) => self.take(update),
         }
     }
@@ -224,7 +227,7 @@ impl World {
             }
             let cause = "as the test wants".to_owned();
             let input = match self.sockets {
-                0 => Input::SocketOpened { conn },
+                0 => Input::SocketOpened { conn, renew_in: None },
                 1 => Input::SocketLost { conn, cause },
                 _ => Input::SocketRefused { conn, code: None, cause },
             };
