@@ -2,9 +2,9 @@
 
     RAGPULSE_BIN=target/debug/ragpulse python3 tests/security/check.py [--long] [--seed N] [--only http|frames]
 
-Short, it takes some 90 seconds, and is part of `cargo xtask test --full`; `--long` takes an hour or so. What may come
-in: any Python from 3.10 on. What it never does: install outside of `.venv`, which it makes, and brings up to date when
-requirements.txt changes. Ends with 1 when anything fails, and says by which seed.
+Short, it takes a minute or two, and is part of `cargo xtask test --full`; `--long` takes half an hour or more. What may
+come in: any Python from 3.10 on. What it never does: install outside of `.venv`, which it makes, and brings up to date
+when requirements.txt changes. Ends with 1 when anything fails, and says by which seed.
 """
 
 from __future__ import annotations

@@ -136,9 +136,9 @@ def check(seed: int, examples: int) -> None:
             if with_keys:
                 more = ["--checks", ",".join([*CHECKS, *OF_TOKENS]), "--header", f"Authorization: Bearer {hub.token}"]
             # By chance, and what each parameter can be at its bounds.
-            run(hub, asked(document), seed, examples, "all", "fuzzing", *more)
-            if with_keys or examples > SHORT:
-                run(hub, asked(document), seed, examples, "all", "coverage", *more)
+            thorough = with_keys or examples > SHORT
+            run(hub, asked(document), seed, examples, "all", "coverage,fuzzing" if thorough else "fuzzing", *more)
+            if thorough:
                 hub.open("known")
                 run(hub, of_known(asked(document)), seed, examples, "positive", "fuzzing", *more)
             hub.open("known")

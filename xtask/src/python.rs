@@ -89,7 +89,7 @@ pub(crate) fn check_ops(root: &Path) -> Command {
     command
 }
 
-/// The routes and the socket of a live hub against hostile clients, for some 90 seconds.
+/// The routes and the socket of a live hub against hostile clients, for a minute or two.
 pub(crate) fn check_security(root: &Path) -> Command {
     let mut command = python(root);
     command.arg(SECURITY);

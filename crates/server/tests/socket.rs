@@ -2,9 +2,11 @@
 
 mod support;
 
+use futures_util::SinkExt;
 use serde_json::{Value, json};
 use support::socket::Socket;
 use support::{TestHub, eventually, file, online};
+use tokio_tungstenite::tungstenite::Message;
 
 fn online_as(kind: &str) -> Value {
     json!({ "event": "pipeline:online", "data": { "pipeline_type": kind } })
@@ -153,6 +155,24 @@ async fn a_command_behind_a_disconnect_leaves_nothing_behind() {
         (stats.connections, stats.subscriptions) == (0, 0)
     })
     .await;
+}
+
+/// The library closes the sockets that it knows when a connection goes; one that is about to connect is not among them yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_goes_in_the_moment_of_connecting_gives_the_place_back() {
+    let hub = TestHub::start().await;
+    let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", hub.address);
+    for round in 0..400 {
+        let tcp = tokio::net::TcpStream::connect(hub.address).await.unwrap();
+        let (mut stream, _) = tokio_tungstenite::client_async(&url, tcp).await.unwrap();
+        // The last is no packet, and ends the connection while the first are still at work.
+        let packets = ["40", "40/ingest,", "40/local_files,", if round % 2 == 0 { "\\\\" } else { "41" }];
+        for packet in packets {
+            stream.feed(Message::text(packet)).await.unwrap();
+        }
+        let _ = stream.flush().await;
+    }
+    eventually("nothing is left", async || hub.hub.stats().connections == 0).await;
 }
 
 #[tokio::test]

@@ -10,10 +10,13 @@ use super::{Hub, Inner};
 
 /// The time between two looks.
 const PERIOD: Duration = Duration::from_millis(500);
+/// The time between two looks for sockets whose connection is gone.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
 
 /// Runs until the hub ends.
 pub(super) async fn run(hub: Arc<Inner>) {
     let hub = Hub(hub);
+    let mut begun = tokio::time::Instant::now();
     let mut tick = tokio::time::interval(PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -25,6 +28,12 @@ pub(super) async fn run(hub: Arc<Inner>) {
         hub.review_passes(thorough);
         if let Some(socket) = hub.socket_end(crate::transport::SocketEnd::reviewer) {
             socket.review(thorough).await;
+        }
+        if begun.elapsed() >= LEFT_BEHIND {
+            begun = tokio::time::Instant::now();
+            for socket in hub.socket_end(crate::transport::SocketEnd::left_behind).unwrap_or_default() {
+                let _ = socket.disconnect();
+            }
         }
     }
 }

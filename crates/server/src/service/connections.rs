@@ -161,6 +161,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.line.written.store(CLOSED, Ordering::Relaxed);
         self.all.0.open.lock().remove(&self.number);
         self.all.0.count.send_modify(|count| *count -= 1);
     }
@@ -325,8 +326,16 @@ impl<L: Listener> Listener for CuttableListener<L> {
 #[derive(Debug, Clone)]
 pub struct Wire(Arc<AtomicU64>);
 
+/// What stands in the place of a count once the connection is closed.
+const CLOSED: u64 = u64::MAX;
+
 impl Wire {
-    /// Bytes written so far.
+    /// Whether the connection is closed: nothing goes over it any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CLOSED
+    }
+
+    /// Bytes written so far; beyond any count once it is closed.
     pub fn written(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

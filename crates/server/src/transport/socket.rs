@@ -115,6 +115,14 @@ impl SocketEnd {
         namespaces.flat_map(|namespace| namespace.sockets()).collect()
     }
 
+    /// Sockets whose connection is gone. The library does not close those that were about to connect in the moment in which
+    /// it went: they would count, and stay, for ever.
+    pub(crate) fn left_behind(&self) -> Vec<SocketRef> {
+        let mut sockets = self.sockets();
+        sockets.retain(|socket| peer::of_session(socket).is_some_and(|meter| meter.is_over()));
+        sockets
+    }
+
     /// Lets go of every peer: closing does not run the disconnect handlers, nor does the library let go of the sockets,
     /// which hold their namespaces and are held by them. Those of a peer that still does not read stay.
     pub(crate) fn forget(&self, sockets: Vec<SocketRef>) {

@@ -6,8 +6,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::service::Wire;
 
@@ -24,7 +26,12 @@ struct Inner {
     /// Of answers to commands. By itself, and only to refuse further ones: who wants no answer is counted too.
     answers: u64,
     outflow: Outflow,
+    /// When a poll was answered last; none of a session that has never polled.
+    polled: Option<Instant>,
 }
+
+/// After how long without a poll the library has surely ended a session: it pings every 25 s.
+const NO_POLLS: Duration = Duration::from_secs(90);
 
 /// How it is known what came out.
 #[derive(Debug, Default)]
@@ -52,7 +59,8 @@ impl Inner {
 
 impl Meter {
     fn new(most: u64, outflow: Outflow) -> Self {
-        Self { most, inner: Mutex::new(Inner { waiting: 0, answers: 0, outflow }) }
+        let polled = matches!(outflow, Outflow::Polls).then(Instant::now);
+        Self { most, inner: Mutex::new(Inner { waiting: 0, answers: 0, outflow, polled }) }
     }
 
     /// Whether as much waits as may.
@@ -93,6 +101,19 @@ impl Meter {
     fn polled(&self) {
         let mut inner = self.inner.lock();
         (inner.waiting, inner.answers) = (0, 0);
+        inner.polled = Some(Instant::now());
+    }
+
+    /// Whether nobody can be at the other end any more. A session that has polled may go on so after its WebSocket is gone.
+    pub(super) fn is_over(&self) -> bool {
+        let inner = self.inner.lock();
+        let polls = inner.polled.is_some_and(|polled| polled.elapsed() < NO_POLLS);
+        !polls
+            && match &inner.outflow {
+                Outflow::Unknown => false,
+                Outflow::Polls => true,
+                Outflow::Wire(wire, _) => wire.is_closed(),
+            }
     }
 
     /// From now on the session writes to this connection.

@@ -145,7 +145,7 @@ pub(super) struct Peers {
 }
 
 /// The meter that the layer gave to the request by which a session began.
-fn of_session(socket: &SocketRef) -> Option<Arc<Meter>> {
+pub(super) fn of_session(socket: &SocketRef) -> Option<Arc<Meter>> {
     socket.req_parts().extensions.get::<Arc<Meter>>().cloned()
 }
 
