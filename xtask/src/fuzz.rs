@@ -16,10 +16,10 @@ use crate::workspace::{cargo, output, target_dir, tool};
 /// How much memory one input may take, in MiB.
 const MEMORY: u32 = 2_048;
 
-/// Targets that start a whole hub for each input: some thousand times slower than a decoder.
-const WHOLE_HUB: &[&str] = &["http", "socket"];
+/// Targets that start a whole hub for each input, or fold a whole life: some hundred times slower than a decoder.
+const SLOW: &[&str] = &["fold", "http", "socket"];
 /// Of so many executions such a target gets one.
-const SHARE_OF_A_HUB: u64 = 200;
+const SHARE_OF_SLOW: u64 = 200;
 
 /// How much is asked for.
 #[derive(Clone, Copy)]
@@ -99,12 +99,12 @@ fn shares(effort: Effort, chosen: &[&String]) -> Vec<String> {
         Effort::Seconds(seconds) => return vec![format!("-max_total_time={seconds}"); chosen.len()],
         Effort::Executions(executions) => executions,
     };
-    let is_slow = |target: &str| WHOLE_HUB.contains(&target);
+    let is_slow = |target: &str| SLOW.contains(&target);
     let slow = chosen.iter().filter(|target| is_slow(target)).count() as u64;
     let fast = chosen.len() as u64 - slow;
-    let of_a_hub = if fast == 0 { executions.div_ceil(slow.max(1)) } else { executions / SHARE_OF_A_HUB };
-    let of_a_decoder = (executions - (of_a_hub * slow).min(executions)).div_ceil(fast.max(1));
-    let share = |target: &&String| if is_slow(target) { of_a_hub } else { of_a_decoder };
+    let of_slow = if fast == 0 { executions.div_ceil(slow.max(1)) } else { executions / SHARE_OF_SLOW };
+    let of_fast = (executions - (of_slow * slow).min(executions)).div_ceil(fast.max(1));
+    let share = |target: &&String| if is_slow(target) { of_slow } else { of_fast };
     // None would be without an end.
     chosen.iter().map(|target| format!("-runs={}", share(target).max(1))).collect()
 }

@@ -340,6 +340,14 @@ impl Wire {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// One that the test closes.
+    #[cfg(test)]
+    pub(crate) fn closable() -> (Self, impl FnOnce()) {
+        let written = Arc::new(AtomicU64::new(0));
+        let of = written.clone();
+        (Self(written), move || of.store(CLOSED, Ordering::Relaxed))
+    }
+
     /// One to which the test writes.
     #[cfg(test)]
     pub(crate) fn manual() -> (Self, impl Fn(u64)) {

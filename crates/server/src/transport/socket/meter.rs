@@ -191,6 +191,26 @@ impl Meters {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn it_is_over_when_neither_a_connection_nor_polls_are_left() {
+        let meters = Meters::new(10);
+        assert!(!meters.of_wire(None).is_over(), "a host that does not tell is believed");
+        let (wire, close) = Wire::closable();
+        let (socket, polls) = (meters.of_wire(Some(wire.clone())), meters.of_polls());
+        polls.upgraded(Some(wire));
+        assert!(!socket.is_over() && !polls.is_over());
+        close();
+        assert!(socket.is_over());
+        // It may have failed to go over, and go on by polls.
+        assert!(!polls.is_over());
+        tokio::time::advance(NO_POLLS / 2).await;
+        polls.polled();
+        tokio::time::advance(NO_POLLS / 2).await;
+        assert!(!polls.is_over());
+        tokio::time::advance(NO_POLLS).await;
+        assert!(polls.is_over() && meters.of_wire(None).inner.lock().polled.is_none());
+    }
+
     #[test]
     fn what_was_written_no_longer_waits() {
         let (wire, write) = Wire::manual();
