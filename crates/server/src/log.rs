@@ -7,6 +7,8 @@ mod files;
 mod memory;
 mod place;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 pub mod sqlite;
 
 use std::collections::HashMap;
