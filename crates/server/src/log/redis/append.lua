@@ -2,7 +2,7 @@
 --
 -- KEYS  life, feed, pipelines, due, spans, p, e, l, d0 … d7 (all of one hash tag)
 -- ARGV  token, pipeline, epoch, seq (the position; epoch '' where there is no such pipeline yet), new epoch, type,
---       now (ms; '' = Redis's clock), entries kept in the feed, ids a bucket holds, ms an id is kept, most ids of a bucket,
+--       now (ms; '' = Redis's clock), entries kept in the feed, ids from which on a bucket is full, ms an id is kept, most ids,
 --       how many records, ids to remember, and lease changes follow; then these:
 --       a record: name, payload, reporter ('' = none), id ('' = none); an id; a change: what, reporter, seconds
 -- Changes of leases: 'lapsed' (only if it has ended; it goes), 'alone' (only if nobody else has one), 'renew', 'leave'.
@@ -10,7 +10,7 @@
 --
 -- Nothing is written before the last check.
 local life, feed, pipelines, due, spans, p, e, l = unpack(KEYS, 1, 8)
-local DAYS = 8 -- the first key of the ids, less one
+local IDS = 8 -- the ids begin at the next key
 local BUCKETS, AT_ONCE = 8, 1000
 local function number(n) return string.format('%.0f', n) end
 
@@ -48,7 +48,7 @@ local taken = {}
 for from = 1, #ids, AT_ONCE do
   local to = math.min(from + AT_ONCE - 1, #ids)
   for bucket = 1, BUCKETS do
-    local found = redis.call('SMISMEMBER', KEYS[DAYS + bucket], unpack(ids, from, to))
+    local found = redis.call('SMISMEMBER', KEYS[IDS + bucket], unpack(ids, from, to))
     for i, is in ipairs(found) do
       if is == 1 then taken[index[from + i - 1]] = true end
     end
@@ -96,18 +96,19 @@ redis.call('HSET', p, 'seq', number(seq), 'bytes', number(bytes))
 for i = 0, remember - 1 do ids[#ids + 1] = ARGV[first_id + i] end
 if #ids > 0 then
   local bucket = tonumber(meta[5] or '0')
-  local key = KEYS[DAYS + bucket + 1]
+  local key = KEYS[IDS + bucket + 1]
   for from = 1, #ids, AT_ONCE do
     redis.call('SADD', key, unpack(ids, from, math.min(from + AT_ONCE - 1, #ids)))
   end
   redis.call('HSET', p, 'newest' .. bucket, number(now))
-  local held = redis.call('SCARD', key)
-  if held >= tonumber(ARGV[9]) then
-    -- The next bucket is the oldest. It goes where its ids are old enough, or this one is as large as one may be.
+  if redis.call('SCARD', key) >= tonumber(ARGV[9]) then
+    -- The next bucket is the oldest. It goes where its ids are old enough, or there are as many as there may be.
     local after = (bucket + 1) % BUCKETS
     local newest = tonumber(redis.call('HGET', p, 'newest' .. after) or '-1')
-    if newest < now - tonumber(ARGV[10]) or held >= tonumber(ARGV[11]) then
-      redis.call('UNLINK', KEYS[DAYS + after + 1])
+    local all = 0
+    for i = 1, BUCKETS do all = all + redis.call('SCARD', KEYS[IDS + i]) end
+    if newest < now - tonumber(ARGV[10]) or all >= tonumber(ARGV[11]) then
+      redis.call('UNLINK', KEYS[IDS + after + 1])
       redis.call('HSET', p, 'bucket', after)
     end
   end

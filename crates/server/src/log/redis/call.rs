@@ -50,7 +50,7 @@ pub(super) struct IdRules {
     pub(super) bucket: u64,
     /// … that is, where all its ids are older than this, in milliseconds …
     pub(super) age_millis: u64,
-    /// … or this one holds so many.
+    /// … or there are so many in all.
     pub(super) most: u64,
 }
 
@@ -167,8 +167,9 @@ impl Session {
                 Ok(Appended::Moved(reply.epoch(0)?.map(|epoch| (epoch, seq))))
             }
             "taken" => {
-                let index =
-                    |value| usize::try_from(number(value)?).map_err(|_| strange("an event that was not sent"));
+                let index = |value| {
+                    usize::try_from(number(value)?).map_err(|_| strange("an event that was not sent"))
+                };
                 reply.rest.iter().map(index).collect::<Result<_, _>>().map(Appended::Taken)
             }
             "heard" => {
@@ -189,7 +190,8 @@ impl Session {
     ) -> Result<Found, Fault> {
         self.found(pipeline, epoch, after, |call| {
             call.arg(limit);
-        }).await
+        })
+        .await
     }
 
     /// How many bytes of events there are after a position, up to another.
@@ -202,7 +204,8 @@ impl Session {
     ) -> Result<Found, Fault> {
         self.found(pipeline, Some(epoch), after, |call| {
             call.arg("extent").arg(last);
-        }).await
+        })
+        .await
     }
 
     async fn found(
@@ -306,7 +309,12 @@ impl Session {
     }
 
     /// Deletes a pipeline, where it is still at this position. `None` for wherever it is.
-    pub(super) async fn forget(&self, pipeline: &PipelineId, on: &Position, feed: u64) -> Result<bool, Fault> {
+    pub(super) async fn forget(
+        &self,
+        pipeline: &PipelineId,
+        on: &Position,
+        feed: u64,
+    ) -> Result<bool, Fault> {
         let at = self.keys().shard_of(pipeline);
         let shard = self.shard(at);
         let mut keys = shard.of_append(pipeline);
@@ -350,7 +358,10 @@ fn entry(value: Value) -> Result<Entry, Fault> {
     let mut parts = items(value)?.into_iter();
     let (Some(id), Some(fields)) = (parts.next(), parts.next()) else { return Err(strange("half an event")) };
     let id = text(&id)?;
-    let seq = id.split_once('-').and_then(|(seq, _)| seq.parse().ok()).ok_or_else(|| strange("an event without a place"))?;
+    let seq = id
+        .split_once('-')
+        .and_then(|(seq, _)| seq.parse().ok())
+        .ok_or_else(|| strange("an event without a place"))?;
     let fields = items(fields)?;
     let field = |at: usize| fields.get(at).map_or_else(|| Err(strange("half an event")), text);
     Ok(Entry { seq, name: field(1)?, payload: field(3)?, reporter: reporter(&field(5)?)? })

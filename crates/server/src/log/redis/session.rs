@@ -94,7 +94,8 @@ impl Session {
         // Only now: a server that does not know the scripts is one that was not opened.
         let mut names = Vec::with_capacity(SCRIPTS.len());
         for (script, source) in SCRIPTS {
-            let name: Value = redis::cmd("SCRIPT").arg("LOAD").arg(source).query_async(&mut connection).await?;
+            let name: Value =
+                redis::cmd("SCRIPT").arg("LOAD").arg(source).query_async(&mut connection).await?;
             names.push((script, text(&name)?));
         }
         Ok(Self { connection, names, keys: keys.clone(), lives })

@@ -14,7 +14,7 @@ use super::reply::Fault;
 use super::session::Session;
 
 /// As the log has them by default.
-const RULES: IdRules = IdRules { bucket: 170_000, age_millis: 86_400_000, most: 500_000 };
+const RULES: IdRules = IdRules { bucket: 170_000, age_millis: 86_400_000, most: 4_000_000 };
 
 fn pipeline(name: &str) -> PipelineId {
     PipelineId::new(name).unwrap()
@@ -70,16 +70,21 @@ impl Default for Try<'_> {
 impl Try<'_> {
     fn payloads(&self) -> Vec<String> {
         let (epoch, seq) = self.on.clone().unwrap_or_else(|| (epoch(self.opening), 0));
-        (1..=self.ids.len() as u64).map(|more| format!(r#"{{"at":"{epoch}/{}"}}"#, seq + more)).collect()
+        let payload = |(place, id): (u64, &Option<u32>)| {
+            format!(
+                r#"{{"at":"{epoch}/{place}","id":{}}}"#,
+                id.map_or_else(|| "null".to_owned(), |id| id.to_string())
+            )
+        };
+        (seq + 1..).zip(&self.ids).map(payload).collect()
     }
 
     async fn by(&self, session: &Session) -> Result<Appended, Fault> {
         let payloads = self.payloads();
-        let event = |(payload, id): (&'_ String, &Option<u32>)| (payload.clone(), id.map(hash));
-        let owned: Vec<(String, Option<IdHash>)> = payloads.iter().zip(&self.ids).map(event).collect();
-        let events: Vec<Placed<'_>> = owned
+        let events: Vec<Placed<'_>> = payloads
             .iter()
-            .map(|(payload, id)| Placed { name: "file:queued", payload, reporter: None, id: *id })
+            .zip(&self.ids)
+            .map(|(payload, id)| Placed { name: "file:queued", payload, reporter: None, id: id.map(hash) })
             .collect();
         let remember: Vec<IdHash> = self.remember.iter().copied().map(hash).collect();
         session

@@ -17,7 +17,7 @@ end
 local function number(n) return string.format('%.0f', n) end
 local alive = tonumber(known[2] or '0')
 local answer = { 'ok', 'whole' }
-if now - alive > tonumber(ARGV[3]) then
+if not known[2] or now - alive > tonumber(ARGV[3]) then
   answer[2] = 'anew'
   local all = redis.call('HGETALL', spans)
   for i = 1, #all, 2 do

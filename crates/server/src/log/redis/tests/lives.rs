@@ -59,7 +59,9 @@ async fn a_restart_that_may_have_lost_something_begins_new_epochs() {
     let p = pipeline("p");
     assert_eq!(after.read(&p, Some(&epoch("e1")), 2, 9).await.unwrap(), Found::EpochChanged);
     assert_eq!(after.read(&p, Some(&epoch(&new)), 2, 9).await.unwrap(), Found::Trimmed);
-    let Found::Entries(rest) = after.read(&p, Some(&epoch(&new)), 5, 9).await.unwrap() else { panic!("no events") };
+    let Found::Entries(rest) = after.read(&p, Some(&epoch(&new)), 5, 9).await.unwrap() else {
+        panic!("no events")
+    };
     assert_eq!(rest.len(), 1);
     let Found::Entries(all) = after.read(&p, None, 0, 9).await.unwrap() else { panic!("no events") };
     assert_eq!(all.len(), 6, "to fold, or look up, what there is");
