@@ -191,11 +191,20 @@ pub struct LogError {
 pub enum LogErrorKind {
     /// There is no room. Make some; the log goes on by itself.
     Full,
+    /// The pipeline is not where the batches were planned on: another hub appended to it. Nothing was taken; read on from
+    /// there, and plan again.
+    Moved,
     /// Anything else.
     Unavailable,
 }
 
 impl LogError {
+    /// The pipeline is not where it was believed to be.
+    pub fn moved() -> Self {
+        let cause = "another hub appended to this pipeline".to_owned();
+        Self { kind: LogErrorKind::Moved, doing: "written", cause }
+    }
+
     pub(crate) fn written(cause: impl ToString) -> Self {
         Self { kind: LogErrorKind::Unavailable, doing: "written", cause: cause.to_string() }
     }
@@ -219,8 +228,33 @@ pub trait EventLog: Send + Sync + 'static {
     async fn seen(&self, pipeline: &PipelineId, ids: &[&str]) -> Result<Vec<bool>, LogError>;
 
     /// Appends batches of one pipeline in their order, all of them or none, giving each record its place unless its id
-    /// was taken before. A pipeline has one appender at a time.
+    /// was taken before. A pipeline has one appender at a time, where the log is not [shared](Self::is_shared).
     async fn append(&self, pipeline: &PipelineId, batches: Vec<Batch>) -> Result<Vec<Appended>, LogError>;
+
+    /// Appends, but only where the pipeline ends at `on` (`None` = it is not there yet). What a batch comes to depends on all that was
+    /// before it, so where another hub was quicker nothing is taken, and the answer is [`LogErrorKind::Moved`].
+    ///
+    /// A log of one hub need not look: nobody else appends.
+    async fn append_on(
+        &self,
+        pipeline: &PipelineId,
+        on: Option<&Cursor>,
+        batches: Vec<Batch>,
+    ) -> Result<Vec<Appended>, LogError> {
+        let _ = on;
+        self.append(pipeline, batches).await
+    }
+
+    /// Whether other hubs append to it too. Default no.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// One pipeline as it is now, for a hub that finds that another one opened it; `None` where there is none. Only asked of a log that
+    /// is [shared](Self::is_shared), which does better than this default: that loads all.
+    async fn stored(&self, pipeline: &PipelineId) -> Result<Option<Stored>, LogError> {
+        Ok(self.load().await?.into_iter().find(|stored| stored.state.pipeline_id == *pipeline))
+    }
 
     /// Reads at most `limit` records after a cursor.
     async fn read(&self, pipeline: &PipelineId, after: &Cursor, limit: usize) -> Result<Page, LogError>;

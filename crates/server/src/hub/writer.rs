@@ -3,6 +3,7 @@
 //!
 //! Pipelines are spread over a few writers; one pipeline always has the same, so its events need no lock.
 
+mod catch_up;
 mod desk;
 mod publish;
 
@@ -11,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ragpulse_protocol::command::PublishReceipt;
-use ragpulse_protocol::{Code, Epoch, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp};
+use ragpulse_protocol::{
+    Code, Cursor, Epoch, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use self::desk::Desk;
@@ -27,6 +30,8 @@ const TICK: Duration = Duration::from_millis(250);
 const TOGETHER: usize = 64;
 /// … and from how many events on no more are added to them.
 const EVENTS_TOGETHER: usize = 2_000;
+/// How often something is planned anew, where other hubs were quicker.
+const TRIES: usize = 8;
 
 /// What a writer is asked to do.
 pub(crate) enum Command {
@@ -37,6 +42,7 @@ pub(crate) enum Command {
 }
 
 /// A batch that was admitted.
+#[derive(Clone)]
 pub(crate) struct Publish {
     pub(crate) pipeline: PipelineId,
     pub(crate) reporter: Option<ReporterId>,
@@ -92,17 +98,24 @@ struct Writer {
 
 impl Inner {
     /// Appends batches of one pipeline, and counts how that went.
-    async fn append(&self, pipeline: &PipelineId, batches: Vec<Batch>) -> Result<Vec<Appended>, LogError> {
+    async fn append(
+        &self,
+        pipeline: &PipelineId,
+        on: Option<&Cursor>,
+        batches: Vec<Batch>,
+    ) -> Result<Vec<Appended>, LogError> {
         let began = self.clock.steady();
-        let appended = self.log.append(pipeline, batches).await;
+        let appended = self.log.append_on(pipeline, on, batches).await;
         match &appended {
             Ok(_) => self.metrics.log_append.add((), micros(self.clock.steady().saturating_sub(began)), 1),
             Err(error) => {
-                let kind = match error.kind {
-                    LogErrorKind::Full => LogFailure::Full,
-                    LogErrorKind::Unavailable => LogFailure::Unavailable,
+                let failure = match error.kind {
+                    LogErrorKind::Full => Some(LogFailure::Full),
+                    LogErrorKind::Unavailable => Some(LogFailure::Unavailable),
+                    // The log did as it should.
+                    LogErrorKind::Moved => None,
                 };
-                self.metrics.log_failures.add(kind, 1);
+                failure.into_iter().for_each(|failure| self.metrics.log_failures.add(failure, 1));
             }
         }
         appended
@@ -171,11 +184,19 @@ impl Writer {
             }
             let records = desk.lapse_records(&lapsed, now);
             let kind = desk.pipeline_type.clone();
-            if records.is_empty() || self.append(&pipeline, kind, records, now).await.is_ok() {
-                if let Some(desk) = self.desks.get_mut(&pipeline) {
-                    desk.lapse(&lapsed);
+            let appended = if records.is_empty() {
+                Ok(())
+            } else {
+                self.append(&pipeline, kind, records, now).await.map(drop)
+            };
+            match appended {
+                Ok(()) => {
+                    if let Some(desk) = self.desks.get_mut(&pipeline) {
+                        desk.lapse(&lapsed);
+                    }
+                    self.hub.metrics.leases_lapsed.add((), lapsed.len() as u64);
                 }
-                self.hub.metrics.leases_lapsed.add((), lapsed.len() as u64);
+                Err(error) => self.catch_up_after(&pipeline, &error).await,
             }
             // Where the log did not take them the lease is still over: the next look tries again.
         }
@@ -189,8 +210,11 @@ impl Writer {
         now: Timestamp,
     ) -> Result<(Epoch, u64), LogError> {
         let batch = Batch { pipeline_type, records, remember: Vec::new(), received_at: now };
-        let appended = self.hub.append(pipeline, vec![batch]).await.inspect_err(|error| {
-            tracing::warn!(%pipeline, %error, "the hub's own events were not appended");
+        let on = self.desks.get(pipeline).and_then(Desk::position);
+        let appended = self.hub.append(pipeline, on.as_ref(), vec![batch]).await.inspect_err(|error| {
+            if error.kind != LogErrorKind::Moved {
+                tracing::warn!(%pipeline, %error, "the hub's own events were not appended");
+            }
         })?;
         let Some(appended) = appended.into_iter().next() else {
             return Err(LogError::written("it gave no place"));
@@ -223,7 +247,7 @@ impl Writer {
             let kind = desk.pipeline_type.clone();
             if !records.is_empty() {
                 // Progress that the log does not take is superseded by the next.
-                let _ = self.append(&pipeline, kind, records, now).await;
+                self.append_progress(&pipeline, kind, records, now).await;
             }
         }
     }
@@ -231,10 +255,14 @@ impl Writer {
     async fn drain(&mut self) {
         let now = self.hub.clock.now();
         for pipeline in std::mem::take(&mut self.holding) {
-            let Some(desk) = self.desks.get_mut(&pipeline) else { continue };
-            let records = desk.conflator.drain();
-            let kind = desk.pipeline_type.clone();
-            let _ = self.append(&pipeline, kind, records, now).await;
+            for _ in 0..TRIES {
+                let Some(desk) = self.desks.get_mut(&pipeline) else { break };
+                let records = desk.conflator.drain();
+                let kind = desk.pipeline_type.clone();
+                if records.is_empty() || self.append_progress(&pipeline, kind, records, now).await {
+                    break;
+                }
+            }
         }
     }
 
@@ -243,7 +271,10 @@ impl Writer {
         let now = self.hub.clock.now();
         let removed = desk::removed(requested_by.as_deref(), now);
         let kind = desk.pipeline_type.clone();
-        self.append(pipeline, kind, vec![removed], now).await.map_err(|error| store_problem(&error))?;
+        if let Err(error) = self.append(pipeline, kind, vec![removed], now).await {
+            self.catch_up_after(pipeline, &error).await;
+            return Err(store_problem(&error));
+        }
         self.hub.log.forget(pipeline).await.map_err(|error| store_problem(&error))?;
         self.desks.remove(pipeline);
         self.holding.remove(pipeline);
@@ -260,8 +291,15 @@ pub(crate) fn unknown_pipeline(pipeline: &PipelineId) -> Problem {
 
 /// What a client is told of an error of the log.
 pub(crate) fn store_problem(error: &LogError) -> Problem {
-    tracing::error!(%error, "the log failed");
     match error.kind {
+        LogErrorKind::Moved => tracing::debug!(%error, "too many at once"),
+        LogErrorKind::Full | LogErrorKind::Unavailable => tracing::error!(%error, "the log failed"),
+    }
+    match error.kind {
+        LogErrorKind::Moved => Problem::new(
+            Code::Overloaded,
+            "Other hubs take events of this pipeline faster than this one can. Nothing was taken; send this again.",
+        ),
         LogErrorKind::Full => Problem::new(
             Code::StoreFull,
             "There is no room on the disk of the hub's store. Nothing was taken; it goes on by itself when there is \

@@ -139,6 +139,36 @@ impl<T> Conflator<T> {
             .collect()
     }
 
+    /// Holds back again what was [due](Self::due) and could not go: until it is asked for next, if nothing newer is held and the
+    /// file was not [cancelled](Self::cancel).
+    pub(crate) fn hold(&mut self, id: &str, item: T, now: i64) {
+        if let Some(slot) = self.files.get_mut(id).filter(|slot| slot.held.is_none()) {
+            slot.held = Some((now, item));
+            self.due.insert((now, id.to_owned()));
+        }
+    }
+
+    /// Progress of a file went another way: it counts as sent. What is held back stays if it is `newer`, and waits as if the
+    /// other had been ours.
+    pub(crate) fn sent_elsewhere(
+        &mut self,
+        id: &str,
+        stage: Option<&str>,
+        at: i64,
+        newer: impl FnOnce(&T) -> bool,
+    ) {
+        self.fill(at);
+        let held = self.files.get_mut(id).and_then(|slot| slot.held.take());
+        if let Some((due, _)) = &held {
+            self.due.remove(&(*due, id.to_owned()));
+        }
+        let before = self.files.get(id).map_or(at, |slot| slot.sent_at);
+        self.take(id, stage, before.max(at));
+        if let Some((_, item)) = held.filter(|(_, item)| newer(item)) {
+            self.hold(id, item, before.max(at).saturating_add(self.interval));
+        }
+    }
+
     /// When something that is held back may go; `None` when nothing is.
     pub(crate) fn next_due(&self) -> Option<i64> {
         let (due, _) = self.due.first()?;

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod follow;
 pub mod limits;
+pub mod shared;
 pub mod socket;
 
 use std::net::SocketAddr;

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ragpulse_protocol::{Code, Epoch, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp};
+use ragpulse_protocol::{
+    Code, Cursor, Epoch, Event, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp,
+};
 use serde_json::json;
 
 use crate::config::{Config, HubLimits};
@@ -15,7 +17,7 @@ use crate::ingest::{
     hub_online,
 };
 use crate::limits::exceeded;
-use crate::log::{NewRecord, Stored};
+use crate::log::{NewRecord, Record, Stored};
 
 /// What a writer keeps of one pipeline.
 pub(crate) struct Desk {
@@ -95,6 +97,63 @@ impl Desk {
             last: None,
             lease_of_nobody: false,
             open: HashMap::new(),
+        }
+    }
+
+    /// Where the pipeline ends, as far as this desk knows: what it plans is right there, and nowhere else.
+    pub(super) fn position(&self) -> Option<Cursor> {
+        self.last.clone().map(|(epoch, seq)| Cursor { epoch, seq })
+    }
+
+    /// An event that another hub appended, in order: the desk is as if it had planned it. Leases are not in events.
+    pub(super) fn follow(&mut self, record: &Record) {
+        let cursor = record.cursor();
+        self.last = Some((cursor.epoch, cursor.seq));
+        let reporter = record.reporter.clone();
+        match &record.event {
+            Event::PipelineOnline(event) => {
+                self.online = true;
+                self.lease_seconds = event.lease_seconds.or(self.lease_seconds);
+            }
+            Event::PipelineOffline(_) => {
+                self.online = false;
+                self.leases.clear();
+            }
+            Event::PipelineRemoved(_) => {
+                self.online = false;
+                self.leases.clear();
+                self.open.drain().for_each(|(id, _)| self.conflator.cancel(&id));
+            }
+            Event::FileProgress(event) => {
+                let (id, at) = (&event.file.id, record.received_at.as_millis());
+                let Some(file) = self.open.get_mut(id) else { return };
+                file.reporter = reporter;
+                let stage = event.processing_stage.as_ref().map(|stage| stage.as_str());
+                let told_at = event.timestamp;
+                self.conflator.sent_elsewhere(id, stage, at, |held| held.timestamp > told_at);
+            }
+            event => {
+                let Some(file) = event.file() else { return };
+                self.conflator.cancel(&file.id);
+                let processing = matches!(event, Event::FileProcessing(_));
+                if processing || matches!(event, Event::FileQueued(_) | Event::FileRetrying(_)) {
+                    let name = file.name.clone();
+                    self.open.insert(file.id.clone(), OpenFile { name, reporter, processing });
+                } else {
+                    self.open.remove(&file.id);
+                }
+            }
+        }
+    }
+
+    /// Progress that was due did not go: it waits again, unless it is over.
+    pub(super) fn hold_again(&mut self, records: Vec<NewRecord>, now: Timestamp) {
+        for record in records {
+            // Only here is it asked for, and seldom: the text has it.
+            let fields: Option<serde_json::Value> = serde_json::from_str(&record.body).ok();
+            if let Some(id) = fields.as_ref().and_then(|fields| fields["file"]["id"].as_str()) {
+                self.conflator.hold(id, record, now.as_millis());
+            }
         }
     }
 

@@ -9,15 +9,17 @@ use ragpulse_protocol::command::PublishReceipt;
 use ragpulse_protocol::{PipelineId, PipelineType, Problem, ReporterId, Timestamp};
 
 use super::desk::{Desk, Plan, Undo};
-use super::{Publish, Reply, Writer, store_problem, unknown_pipeline};
+use super::{Publish, Reply, TRIES, Writer, store_problem, unknown_pipeline};
 use crate::ingest::{Admitted, Heard, Kind, Lease};
 use crate::limits::exceeded;
-use crate::log::{Appended, Batch, LogError};
+use crate::log::{Appended, Batch, LogError, LogErrorKind};
 use crate::metrics::table::Taken;
 
 /// A publish that has its plan, and waits for the log.
 struct Planned {
     reply: Reply,
+    /// As it came, where it may have to be planned again.
+    again: Option<Publish>,
     reporter: Option<ReporterId>,
     received_at: Timestamp,
     request_id: Arc<str>,
@@ -40,13 +42,36 @@ struct Before {
     stood_in: Option<Lease>,
 }
 
+/// The publishes of one pipeline, in order.
+type OfOne = (PipelineId, Vec<(Publish, Reply)>);
+
 impl Writer {
     pub(super) async fn publish_all(&mut self, publishes: Vec<(Publish, Reply)>) {
-        let mut by_pipeline: Vec<(PipelineId, Vec<(Publish, Reply)>)> = Vec::new();
+        let mut by_pipeline: Vec<OfOne> = Vec::new();
         for (publish, reply) in publishes {
             match by_pipeline.iter_mut().find(|(id, _)| *id == publish.pipeline) {
                 Some((_, publishes)) => publishes.push((publish, reply)),
                 None => by_pipeline.push((publish.pipeline.clone(), vec![(publish, reply)])),
+            }
+        }
+        for left in (0..TRIES).rev() {
+            by_pipeline = self.publish_round(by_pipeline, left == 0).await;
+            if by_pipeline.is_empty() {
+                return;
+            }
+            for (pipeline, _) in &by_pipeline {
+                self.catch_up_after(pipeline, &LogError::moved()).await;
+            }
+        }
+    }
+
+    /// Plans and appends. Gives those back whose pipelines were not where they were planned on, unless this is the last try.
+    async fn publish_round(&mut self, by_pipeline: Vec<OfOne>, last: bool) -> Vec<OfOne> {
+        let shared = self.hub.log.is_shared();
+        for (pipeline, _) in &by_pipeline {
+            // Another hub may have opened it.
+            if shared && !self.desks.contains_key(pipeline) {
+                self.catch_up_after(pipeline, &LogError::moved()).await;
             }
         }
         let taken = join_all(by_pipeline.iter().map(|(id, publishes)| self.taken(id, publishes))).await;
@@ -63,20 +88,39 @@ impl Writer {
                 }
             }
         }
-        let appended =
-            join_all(under_way.iter_mut().map(|(pipeline, _, batches)| {
-                let (hub, batches) = (&self.hub, std::mem::take(batches));
-                async move {
-                    if batches.is_empty() { Ok(Vec::new()) } else { hub.append(pipeline, batches).await }
+        let appended = join_all(under_way.iter_mut().map(|(pipeline, _, batches)| {
+            let (hub, batches) = (&self.hub, std::mem::take(batches));
+            let on = self.desks.get(pipeline).and_then(Desk::position);
+            async move {
+                if batches.is_empty() {
+                    Ok(Vec::new())
+                } else {
+                    hub.append(pipeline, on.as_ref(), batches).await
                 }
-            }))
-            .await;
+            }
+        }))
+        .await;
+        let mut again = Vec::new();
         for ((pipeline, planned, _), appended) in under_way.into_iter().zip(appended) {
             match appended {
                 Ok(appended) => self.finish_all(&pipeline, planned, appended),
-                Err(error) => self.fail_all(&pipeline, planned, &error),
+                Err(error) if error.kind == LogErrorKind::Moved && shared && !last => {
+                    let publishes = self.take_back(&pipeline, planned);
+                    let publishes: Vec<_> = publishes
+                        .into_iter()
+                        .filter_map(|(publish, reply)| Some((publish?, reply)))
+                        .collect();
+                    again.push((pipeline, publishes));
+                }
+                Err(error) => {
+                    let problem = store_problem(&error);
+                    for (_, reply) in self.take_back(&pipeline, planned) {
+                        let _ = reply.send(Err(problem.clone()));
+                    }
+                }
             }
         }
+        again
     }
 
     /// Which ids of these publishes were taken before.
@@ -107,6 +151,7 @@ impl Writer {
             let ids: Vec<String> = publish.events.iter().filter_map(|event| event.event_id.clone()).collect();
             let (reporter, received_at) = (publish.reporter.clone(), publish.received_at);
             let request_id = publish.request_id.clone();
+            let again = self.hub.log.is_shared().then(|| publish.clone());
             match self.plan(pipeline, publish, &taken) {
                 Ok((plan, duplicates, before)) => {
                     taken.extend(ids);
@@ -122,6 +167,7 @@ impl Writer {
                     }
                     planned.push(Planned {
                         reply,
+                        again,
                         reporter,
                         received_at,
                         request_id,
@@ -226,18 +272,20 @@ impl Writer {
         }
     }
 
-    /// The log took nothing: what the plans changed is taken back, the last first.
-    fn fail_all(&mut self, pipeline: &PipelineId, planned: Vec<Planned>, error: &LogError) {
-        let problem = store_problem(error);
+    /// The log took nothing: what the plans changed is taken back, the last first. Gives who waits for an answer, in order.
+    fn take_back(&mut self, pipeline: &PipelineId, planned: Vec<Planned>) -> Vec<(Option<Publish>, Reply)> {
+        let mut waiting = Vec::with_capacity(planned.len());
         for plan in planned.into_iter().rev() {
             if let Some(desk) = self.desks.get_mut(pipeline) {
                 desk.undo(plan.undo);
                 desk.leases.put_back(plan.reporter.as_ref(), plan.before.own);
                 desk.not_taken(plan.before.stood_in);
             }
-            let _ = plan.reply.send(Err(problem.clone()));
+            waiting.push((plan.again, plan.reply));
         }
         self.drop_unborn(pipeline, &[]);
+        waiting.reverse();
+        waiting
     }
 
     /// A pipeline never seen is opened by `pipeline:online` and by nothing else.
