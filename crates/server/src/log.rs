@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ragpulse_protocol::http::FilesPage;
+use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{
     Cursor, Epoch, FileState, PipelineId, PipelineStatus, PipelineType, ReporterId, Timestamp,
 };
@@ -172,6 +173,16 @@ pub enum TailItem {
     Records(PipelineId, Vec<Arc<Record>>),
     /// A pipeline was forgotten, after its last records.
     Forgotten(PipelineId),
+    /// A pipeline is in this state, and what led to it cannot be brought one by one: the log no longer has it, or has begun a new
+    /// epoch. Only a log that other hubs append to has need of this.
+    Reset {
+        /// As subscribers have it.
+        state: Box<PipelineStatus>,
+        /// The last events up to it, without holes, as many as are at hand.
+        records: Vec<Arc<Record>>,
+        /// What subscribers are told.
+        reason: ResetReason,
+    },
 }
 
 /// Why a log did not do what it was asked. The client may try again.

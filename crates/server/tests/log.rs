@@ -291,6 +291,7 @@ async fn forgetting_begins_a_new_life(make: Make) {
             records.iter().map(|record| record.seq.to_string()).collect::<String>()
         }
         TailItem::Forgotten(_) => "gone".to_owned(),
+        TailItem::Reset { reason, .. } => panic!("nothing was lost: {reason}"),
     };
     let mut seen = Vec::new();
     while let Ok(item) = tail.try_recv() {

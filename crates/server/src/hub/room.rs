@@ -170,6 +170,37 @@ impl Room {
         inner.snapshots.forget();
     }
 
+    /// Takes over a state in place of the events that led to it, which cannot be had. Everybody who follows gets it, with the
+    /// reason, before anything else; gives those who have to be continued for that.
+    pub(crate) fn reset(
+        &self,
+        state: PipelineStatus,
+        records: Vec<Arc<Record>>,
+        reason: &ResetReason,
+    ) -> Vec<u64> {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        self.head.send_replace(state.seq);
+        (inner.removed, inner.farewell) = (false, None);
+        inner.ring.clear();
+        records.into_iter().for_each(|record| inner.ring.push(record));
+        for follower in inner.followers.values_mut() {
+            // A slice, or a question to the log, that is under way is of what was before.
+            inner.generation += 1;
+            follower.generation = inner.generation;
+            (follower.position, follower.joined_at) = (0, state.seq);
+            (follower.live, follower.from_log) = (false, false);
+            follower.backlog.clear();
+            // Who has yet to hear the end of an earlier life hears that first, and then is too far behind.
+            if !matches!(follower.owed, Some(Owed::Farewell(_))) {
+                follower.owed = Some(Owed::Snapshot(Some(reason.clone())));
+            }
+        }
+        inner.state = Some(state);
+        inner.snapshots.forget();
+        inner.followers.keys().copied().collect()
+    }
+
     /// What time alone changes: whether the reporters of an online pipeline are heard.
     pub(crate) fn set_liveness(&self, liveness: Liveness) {
         let mut inner = self.inner.lock();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ragpulse_protocol::{PipelineId, PipelineType};
+use ragpulse_protocol::status::ResetReason;
+use ragpulse_protocol::{PipelineId, PipelineStatus, PipelineType};
 use tokio::sync::mpsc;
 
 use super::Inner;
@@ -29,9 +30,32 @@ pub(super) async fn run(hub: Arc<Inner>, mut tail: mpsc::Receiver<TailItem>) {
                     room.forget();
                 }
             }
+            Some(TailItem::Reset { state, records, reason }) => reset(&hub, *state, records, &reason),
             None => return,
         }
     }
+}
+
+/// Takes a state over in place of the events that led to it, and has everybody get it.
+fn reset(hub: &Arc<Inner>, state: PipelineStatus, records: Vec<Arc<Record>>, reason: &ResetReason) {
+    let room = hub.registry.get_or_open(&state.pipeline_id);
+    let kind = state.pipeline_type.clone();
+    hub.registry.reveal(&kind, |outlets| {
+        if !room.is_known() {
+            room.keep(&outlets.keys().copied().collect());
+        }
+        for outlet in room.reset(state, records, reason) {
+            hub.sweeper.add(&room, outlet);
+        }
+        for (id, outlet) in outlets {
+            if outlet.may_view(&room.id)
+                && !room.has(id)
+                && room.join(outlet, false, None, hub.clock.now()).paused
+            {
+                hub.sweeper.add(&room, id);
+            }
+        }
+    });
 }
 
 async fn apply(hub: &Arc<Inner>, pipeline: &PipelineId, records: Vec<Arc<Record>>) {

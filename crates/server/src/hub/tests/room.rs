@@ -303,3 +303,55 @@ fn a_snapshot_stays_under_its_size() {
         assert!(text.contains("\"queued\":1498"), "counted all the same");
     }
 }
+
+#[test]
+fn a_state_in_place_of_events_reaches_everybody_with_its_reason() {
+    let before = room(6, 100);
+    append(&before, "a", 10);
+    let (live, full, asking) = (Fake::new(1, 100), Fake::new(2, 1), Fake::new(3, 100));
+    before.join(live.clone(), true, cursor("a", 10).as_ref(), now());
+    before.join(full.clone(), true, cursor("a", 6).as_ref(), now());
+    assert_eq!(settle(&before, 2), Advance::Behind, "its buffer has room for one");
+    let question = before.join(asking.clone(), true, cursor("a", 1).as_ref(), now()).question.unwrap();
+
+    // Another hub's part of the story, of which this one missed 11 to 20.
+    let after = room(6, 100);
+    append(&after, "a", 22);
+    let records = vec![event("a", 21), event("a", 22)];
+    let mut behind = before.reset(after.state().unwrap(), records, &ResetReason::Trimmed);
+    behind.sort_unstable();
+    assert_eq!(behind, [1, 2, 3]);
+    assert_eq!(*before.head().borrow(), 22);
+    before.settle(3, &question, &Ok(Extent::Held { bytes: 1 }));
+    append(&before, "a", 23);
+    assert_eq!(read_all(&before, &live), ["@23 trimmed"]);
+    assert_eq!(read_all(&before, &full), ["7", "@23 trimmed"], "no hole is left without being told");
+    assert_eq!(read_all(&before, &asking), ["@23 trimmed"], "the answer is of what was before");
+    append(&before, "a", 24);
+    assert_eq!(live.heard(), ["24"]);
+    // Who comes now with a cursor within what is at hand gets the rest.
+    let late = Fake::new(4, 100);
+    assert_eq!(before.join(late.clone(), true, cursor("a", 21).as_ref(), now()).answer.replayed, 3);
+    assert_eq!(read_all(&before, &late), ["22", "23", "24"]);
+}
+
+#[test]
+fn a_new_epoch_of_the_log_reaches_who_waited_and_who_followed() {
+    let waiting = room(6, 100);
+    let outlet = Fake::new(1, 100);
+    waiting.join(outlet.clone(), true, None, now());
+    let there = room(6, 100);
+    append(&there, "b", 3);
+    assert_eq!(waiting.reset(there.state().unwrap(), Vec::new(), &ResetReason::EpochChanged), [1]);
+    assert_eq!(read_all(&waiting, &outlet), ["@3 epoch_changed"]);
+    append(&waiting, "b", 4);
+    assert_eq!(outlet.heard(), ["4"]);
+    // Forgotten in between: the end of that life comes first.
+    waiting.apply(placed("b", 5, "pipeline:removed", &json!({})), now());
+    let slow = Fake::new(2, 0);
+    waiting.forget();
+    waiting.join(slow, true, None, now());
+    assert_eq!(outlet.heard(), ["5"]);
+    waiting.reset(there.state().unwrap(), Vec::new(), &ResetReason::EpochChanged);
+    assert_eq!(read_all(&waiting, &outlet), ["@3 epoch_changed"]);
+}
