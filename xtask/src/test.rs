@@ -63,7 +63,8 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     steps.command("alerts", promtool(root).args(["test", "rules", "ops/prometheus/alerts_test.yml"]))?;
     steps.command(
         "cargo test",
-        cargo(root).args(["test", "--workspace", "--all-features", "--locked", "--quiet"]),
+        // All that fails is told, not only what fails first.
+        cargo(root).args(["test", "--workspace", "--all-features", "--locked", "--quiet", "--no-fail-fast"]),
     )?;
     // What a hub promises holds on every store.
     let mut on_sqlite = cargo(root);

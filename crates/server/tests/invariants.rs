@@ -183,7 +183,11 @@ async fn invariant_06_no_file_is_processing_for_ever() {
 
 #[tokio::test]
 async fn invariant_09_nothing_from_outside_breaks_the_hub() {
-    let hub = TestHub::configured(|config| config.limits.body_bytes = 4_096).await;
+    let hub = TestHub::configured(|config| {
+        config.limits.body_bytes = 4_096;
+        config.limits.frame_bytes = 16_384;
+    })
+    .await;
     hub.publish("p", online()).await;
     for (command, argument, code) in [
         ("subscribe", json!(null), "invalid_request"),

@@ -157,7 +157,8 @@ async fn a_command_behind_a_disconnect_leaves_nothing_behind() {
     .await;
 }
 
-/// The library closes the sockets that it knows when a connection goes; one that is about to connect is not among them yet.
+/// The library closes the sockets that it knows when a connection goes. It does not know one that is about to connect, nor one
+/// that entered a namespace again while it was still leaving it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_goes_in_the_moment_of_connecting_gives_the_place_back() {
     let hub = TestHub::start().await;

@@ -31,9 +31,7 @@ pub(super) async fn run(hub: Arc<Inner>) {
         }
         if begun.elapsed() >= LEFT_BEHIND {
             begun = tokio::time::Instant::now();
-            for socket in hub.socket_end(crate::transport::SocketEnd::left_behind).unwrap_or_default() {
-                let _ = socket.disconnect();
-            }
+            hub.socket_end(crate::transport::SocketEnd::let_go_of_left_behind);
         }
     }
 }

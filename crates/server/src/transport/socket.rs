@@ -29,7 +29,7 @@ use crate::auth::Caller;
 use crate::doors::DoorsLayer;
 use crate::hub::{Dialect, Hub, Place};
 use crate::metrics::sessions::SILENT_MS;
-use crate::metrics::table::{HandshakeCause, Outcome, Transport};
+use crate::metrics::table::{DisconnectReason, HandshakeCause, Outcome, Transport};
 
 /// Where Socket.IO lives.
 pub(crate) const PATH: &str = "/socket.io";
@@ -115,12 +115,19 @@ impl SocketEnd {
         namespaces.flat_map(|namespace| namespace.sockets()).collect()
     }
 
-    /// Sockets whose connection is gone. The library does not close those that were about to connect in the moment in which
-    /// it went: they would count, and stay, for ever.
-    pub(crate) fn left_behind(&self) -> Vec<SocketRef> {
-        let mut sockets = self.sockets();
-        sockets.retain(|socket| peer::of_session(socket).is_some_and(|meter| meter.is_over()));
-        sockets
+    /// Lets go of sockets whose connection is gone. The library forgets, and does not close, one that was about to connect
+    /// in the moment in which it went, and one that entered a namespace again while it was still leaving it: they would
+    /// count, and stay, for ever.
+    pub(crate) fn let_go_of_left_behind(&self) {
+        let is_over = |socket: &SocketRef| peer::of_session(socket).is_some_and(|meter| meter.is_over());
+        for socket in self.sockets().into_iter().filter(is_over) {
+            let _ = socket.disconnect();
+        }
+        for peer in self.peers.all() {
+            if peer.meter().is_over() {
+                self.peers.remove(&peer.socket, DisconnectReason::TransportClose);
+            }
+        }
     }
 
     /// Lets go of every peer: closing does not run the disconnect handlers, nor does the library let go of the sockets,
@@ -182,7 +189,7 @@ fn ingest_namespace(io: &SocketIo, peers: &Arc<Peers>) {
             let peers = peers.clone();
             async move {
                 let (caller, place) = admit(&peers, &socket, auth.ok()).await?;
-                ingest::register(&socket, peers.hub(), caller, place);
+                ingest::register(&socket, peers.hub(), caller, place, peer::of_session(&socket));
                 Ok::<(), Refused>(())
             }
         }

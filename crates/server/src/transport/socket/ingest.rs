@@ -1,6 +1,7 @@
 //! Reporters over Socket.IO: `publish` in namespace `/ingest`, one at a time and in order for each socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ragpulse_protocol::command::PublishReply;
 use ragpulse_protocol::{Code, PipelineId, Problem, ReporterId};
@@ -12,6 +13,7 @@ use socketioxide::socket::Sid;
 use tokio::sync::mpsc;
 
 use super::commands::to_value;
+use super::meter::Meter;
 use super::pace::Pace;
 use super::rights::GRACE_MILLIS;
 use crate::auth::Caller;
@@ -20,15 +22,24 @@ use crate::hub::{Hub, Place};
 use crate::limits::AtLimit;
 use crate::request_id::RequestId;
 
+/// How often it is looked whether the connection is gone.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
+
 type Batch = (Result<Box<RawValue>, ParserError>, AckSender);
 
 /// Registers `publish`.
-pub(super) fn register(socket: &SocketRef, hub: &Hub, caller: Caller, place: Place) {
+pub(super) fn register(
+    socket: &SocketRef,
+    hub: &Hub,
+    caller: Caller,
+    place: Place,
+    meter: Option<Arc<Meter>>,
+) {
     let most = hub.0.config.limits.socket_batches;
     let (queue, batches) = mpsc::channel::<Batch>(most);
     let pace = Arc::new(Pace::new(hub));
     // The queue ends with the socket, which holds its only sender.
-    tokio::spawn(work(hub.clone(), caller, batches, socket.id, place));
+    tokio::spawn(work(hub.clone(), caller, batches, socket.id, place, meter));
     let of = hub.clone();
     socket.on("publish", move |TryData(data): TryData<Box<RawValue>>, ack: AckSender| {
         // In the order they came, and before the handler's future is spawned.
@@ -57,7 +68,14 @@ pub(super) fn register(socket: &SocketRef, hub: &Hub, caller: Caller, place: Pla
     });
 }
 
-async fn work(hub: Hub, caller: Caller, mut batches: mpsc::Receiver<Batch>, sid: Sid, place: Place) {
+async fn work(
+    hub: Hub,
+    caller: Caller,
+    mut batches: mpsc::Receiver<Batch>,
+    sid: Sid,
+    place: Place,
+    meter: Option<Arc<Meter>>,
+) {
     // Each batch is asked for. Who brings none after their right has ended does not keep their place for ever.
     let mut pass = hub.pass_until(&caller, GRACE_MILLIS);
     loop {
@@ -65,6 +83,13 @@ async fn work(hub: Hub, caller: Caller, mut batches: mpsc::Receiver<Batch>, sid:
         let batch = tokio::select! {
             batch = batches.recv() => batch,
             () = hub.0.end.cancelled() => None,
+            // The library may have forgotten the socket, which holds the sender of this queue.
+            () = tokio::time::sleep(LEFT_BEHIND) => {
+                if !meter.as_ref().is_some_and(|meter| meter.is_over()) {
+                    continue;
+                }
+                None
+            }
             _ = pass.over() => {
                 // By its name: to hold the socket would be to hold the queue's only sender.
                 if let Some(socket) = hub.socket_end(|end| end.reporter(sid)).flatten() {
