@@ -204,3 +204,38 @@ proptest! {
         prop_assert_eq!(conflator.next_due(), None);
     }
 }
+
+#[test]
+fn what_went_another_way_counts_as_sent() {
+    let mut conflator: Conflator<u32> = Conflator::new(10, 200);
+    assert_eq!(conflator.offer("a", Some("s"), 1, 0), Offer::Now(1));
+    assert_eq!(conflator.offer("a", Some("s"), 2, 10), Offer::Held);
+    conflator.sent_elsewhere("a", Some("s"), 50, |held| *held > 5);
+    assert_eq!(conflator.next_due(), None, "what is older than that is superseded");
+    assert_eq!(conflator.offer("a", Some("s"), 7, 60), Offer::Held);
+    assert_eq!(conflator.next_due(), Some(150), "as if the other had been ours");
+    conflator.sent_elsewhere("a", Some("s"), 100, |held| *held > 6);
+    assert_eq!(conflator.next_due(), Some(200), "what is newer waits for its turn");
+    assert!(conflator.due(199).is_empty());
+    assert_eq!(conflator.due(200), [7]);
+    // The first that is heard of a file may be elsewhere too.
+    conflator.sent_elsewhere("b", Some("s"), 200, |_| true);
+    assert_eq!(conflator.offer("b", Some("s"), 1, 210), Offer::Held);
+    assert_eq!(conflator.offer("b", Some("t"), 2, 210), Offer::Now(2), "a change of stage goes at once");
+}
+
+#[test]
+fn what_could_not_go_waits_again_unless_it_is_over() {
+    let mut conflator: Conflator<u32> = Conflator::new(10, 200);
+    let _ = conflator.offer("a", None, 1, 0);
+    let _ = conflator.offer("a", None, 2, 10);
+    assert_eq!(conflator.due(100), [2]);
+    conflator.hold("a", 2, 100);
+    assert_eq!(conflator.due(100), [2]);
+    let _ = conflator.offer("a", None, 3, 110);
+    conflator.hold("a", 2, 110);
+    assert_eq!(conflator.due(200), [3], "the newer one was held");
+    conflator.cancel("a");
+    conflator.hold("a", 3, 210);
+    assert_eq!((conflator.next_due(), conflator.due(1_000)), (None, vec![]), "the file has ended");
+}
