@@ -8,49 +8,26 @@ does: install outside of `.venv`, which it makes, and brings up to date when the
 anything fails.
 """
 
-import hashlib
 import os
-import subprocess
 import sys
-import venv
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bindings/python/scripts"))
+
+from environment import make, run
+
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE / ".venv"
-PYTHON = FOLDER / "bin/python"
-
-
-def make_environment() -> None:
-    """Makes `.venv`, unless it is as the requirements say."""
-    requirements = HERE / "requirements.txt"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    mark = FOLDER / "requirements.sha256"
-    if PYTHON.exists() and mark.exists() and mark.read_text() == wanted:
-        return
-    print("making .venv", file=sys.stderr)
-    venv.create(FOLDER, with_pip=True, clear=True)
-    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-r", str(requirements)], check=True)
-    mark.write_text(wanted)
 
 
 def main() -> int:
     """Runs all steps."""
-    environment = dict(os.environ)
-    if program := os.environ.get("RAGPULSE_BIN"):
-        # Also when it is called with a path that is relative to where it is called from.
-        environment["RAGPULSE_BIN"] = str(Path(program).resolve())
     if "--capture" in sys.argv[1:]:
-        environment["RAGPULSE_CAPTURE"] = "1"
-    make_environment()
+        os.environ["RAGPULSE_CAPTURE"] = "1"
+    python = str(make(HERE / ".venv", HERE / "requirements.txt"))
     steps = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", "."], ["pytest", "--quiet"])
-    failed = []
-    for step in steps:
-        print("$", *step, flush=True)
-        if subprocess.run([str(PYTHON), "-m", *step], cwd=HERE, env=environment).returncode:
-            failed.append(step[0])
+    failed = run([[python, "-m", *step] for step in steps], HERE)
     if failed:
-        print("failed:", ", ".join(failed), file=sys.stderr)
+        print("failed:", "; ".join(failed), file=sys.stderr)
     return 1 if failed else 0
 
 

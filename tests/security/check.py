@@ -10,32 +10,19 @@ when requirements.txt changes. Ends with 1 when anything fails, and says by whic
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bindings/python/scripts"))
+
+from environment import make, run
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE / ".venv"
-PYTHON = FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SEED = 20_260_301
 """Short runs are the same each time; long ones take one that is new."""
-
-
-def make_environment() -> None:
-    """Makes `.venv`, unless it is as the requirements say."""
-    requirements = HERE / "requirements.txt"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    mark = FOLDER / "requirements.sha256"
-    if PYTHON.exists() and mark.exists() and mark.read_text() == wanted:
-        return
-    print("making .venv", file=sys.stderr)
-    venv.create(FOLDER, with_pip=True, clear=True)
-    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-r", str(requirements)], check=True)
-    mark.write_text(wanted)
 
 
 def main() -> int:
@@ -46,18 +33,17 @@ def main() -> int:
     parser.add_argument("--only", choices=["http", "frames"])
     parser.add_argument("--attack", type=int, help="only this attack of the frames")
     arguments = parser.parse_args()
-    make_environment()
+    python = str(make(FOLDER, HERE / "requirements.txt"))
     if Path(sys.prefix).resolve() != FOLDER.resolve():
-        return subprocess.run([str(PYTHON), str(Path(__file__).resolve()), *sys.argv[1:]]).returncode
+        return subprocess.run([python, str(Path(__file__).resolve()), *sys.argv[1:]]).returncode
 
     import frames
     import routes
 
     if not arguments.long and not arguments.only:
-        for step in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", "."]):
-            print("$", *step, flush=True)
-            if subprocess.run([str(PYTHON), "-m", *step], cwd=HERE).returncode:
-                return 1
+        steps = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", "."])
+        if run([[python, "-m", *step] for step in steps], HERE):
+            return 1
     seed = arguments.seed
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "big") if arguments.long else SEED

@@ -41,7 +41,7 @@ pub(crate) fn target_dir(root: &Path) -> Result<PathBuf> {
         .context("cargo metadata names no target directory")
 }
 
-/// A program of crates.io, built into the target directory where it is missing.
+/// A program that is published as a crate, built into the target directory where it is missing.
 ///
 /// # Errors
 /// When it cannot be installed.

@@ -14,12 +14,10 @@ Makes the environments when they are missing or not as their requirements say. E
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 from pathlib import Path
 
-from environment import GUIDE, adapters, ready
+from environment import GUIDE, adapters, ready, run
 
 PACKAGE = Path(__file__).resolve().parent.parent
 LEAST_COVERAGE = 90
@@ -62,19 +60,6 @@ def modules(adapter: str) -> list[str]:
     return [name.removesuffix(".__init__") for name in names]
 
 
-def run(steps: list[list[str]]) -> list[str]:
-    """Runs all steps; gives those that failed."""
-    # Also when it is called with a path that is relative to where it is called from.
-    program = os.environ.get("RAGPULSE_BIN")
-    environment = {**os.environ, **({"RAGPULSE_BIN": str(Path(program).resolve())} if program else {})}
-    failed = []
-    for step in steps:
-        print("$", *step[1:], flush=True)
-        if subprocess.run(step, cwd=PACKAGE, env=environment).returncode:
-            failed.append(" ".join(step[2:4]))
-    return failed
-
-
 def main() -> int:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,11 +68,11 @@ def main() -> int:
     arguments = parser.parse_args()
     names = arguments.adapters
     if arguments.guide:
-        failed = run([[str(ready(GUIDE)), "-m", "pytest", "--quiet", "tests/guide_full"]])
+        failed = run([[str(ready(GUIDE)), "-m", "pytest", "--quiet", "tests/guide_full"]], PACKAGE)
     else:
-        failed = run(package()) if names is None else []
+        failed = run(package(), PACKAGE) if names is None else []
     for name in [] if names is None else names or adapters():
-        failed += [f"{name}: {step}" for step in run(adapter(name))]
+        failed += [f"{name}: {step}" for step in run(adapter(name), PACKAGE)]
     if failed:
         print("failed:", "; ".join(failed), file=sys.stderr)
     return 1 if failed else 0

@@ -19,7 +19,7 @@ settings.load_profile("ragpulse")
 for name in ("RAGPULSE_URL", "RAGPULSE_TOKEN", "RAGPULSE_TOKEN_FILE", "RAG_PIPELINE_ID", "RAG_SERVICE"):
     os.environ.pop(name, None)
 
-# A shell ignores SIGINT for what it runs in the background, and processes inherit that: then no test could interrupt one.
+# A shell ignores SIGINT for what it runs in the background, and processes inherit that: no test could interrupt one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -87,6 +87,11 @@ impl LimitOptions {
         config.trusted_proxies = self.proxies.iter().map(|net| net.0).collect();
         Ok(())
     }
+
+    /// Whether one of this name is set.
+    pub(crate) fn sets(&self, name: &str) -> bool {
+        self.limits.iter().any(|setting| setting.name == name)
+    }
 }
 
 /// Prints every limit with what it is.
@@ -101,29 +106,36 @@ pub(crate) fn list(config: &Config) -> Result<(), Failure> {
 }
 
 /// Asks the system for as many descriptors as there may be connections; where it has fewer, fewer may come in, so that those
-/// who come are told so.
-pub(crate) fn fit_descriptors(config: &mut Config) {
+/// who come are told so. Gives how many descriptors there are then.
+pub(crate) fn fit_descriptors(config: &mut Config) -> Option<u64> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let wanted = config.limits.tcp_connections as u64 + OTHER_DESCRIPTORS;
         let now = getrlimit(Resource::Nofile);
-        let Some(current) = now.current.filter(|current| *current < wanted) else { return };
+        let current = now.current.filter(|current| *current < wanted)?;
         let possible = now.maximum.map_or(wanted, |most| most.min(wanted));
         let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum: now.maximum });
         let have = if raised.is_ok() { possible } else { current };
         if have < wanted {
             let fitting = have.saturating_sub(OTHER_DESCRIPTORS).max(have / 2).max(16);
             config.limits.tcp_connections = usize::try_from(fitting).unwrap_or(usize::MAX);
-            tracing::warn!(
-                descriptors = have,
-                tcp_connections = fitting,
-                "the system gives fewer descriptors than there may be connections; raise its limit (ulimit -n, LimitNOFILE)"
-            );
+            return Some(have);
         }
     }
     #[cfg(not(unix))]
     let _ = config;
+    None
+}
+
+/// Says that fewer may come in than the limit says: a warning where somebody has set it, as the default is more than most need.
+pub(crate) fn tell_descriptors(descriptors: u64, is_set: bool) {
+    const FEWER: &str = "the system gives fewer descriptors than there may be connections; raise its limit (ulimit -n, LimitNOFILE)";
+    if is_set {
+        tracing::warn!(descriptors, "{FEWER}");
+    } else {
+        tracing::info!(descriptors, "{FEWER}");
+    }
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         return limits::list(&config);
     }
     let tls = options.tls.read()?;
-    limits::fit_descriptors(&mut config);
+    let fewer = limits::fit_descriptors(&mut config);
     if !options.reference_types.is_empty() {
         config.reference_types = options.reference_types;
     }
@@ -154,6 +154,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         signals::on_hangup(move || read_again(&tls));
     }
     println!("RagPulse is at {scheme}://{address}  (store: {name})");
+    if let Some(descriptors) = fewer {
+        limits::tell_descriptors(descriptors, options.limits.sets("tcp_connections"));
+    }
     server
         .serve(listener, parts, signals::stop(), CLOSE_WITHIN)
         .await
