@@ -16,7 +16,7 @@ pub(crate) struct ServedHub {
 }
 
 impl ServedHub {
-    pub(crate) async fn start(bin: &Path) -> Result<Self, AnyError> {
+    pub(crate) async fn start(bin: &Path, store: &str) -> Result<Self, AnyError> {
         // Under callgrind, where somebody counts instructions.
         let mut command = match std::env::var("RAGPULSE_CALLGRIND") {
             Ok(profile) => {
@@ -28,7 +28,7 @@ impl ServedHub {
             Err(_) => Command::new(bin),
         };
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--store", "memory:"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--store", store])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -68,6 +68,17 @@ impl ServedHub {
             text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
         (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// What of it is in memory.
+    pub(crate) fn resident_bytes(&self) -> Result<u64, AnyError> {
+        let id = self.child.id().ok_or("the hub has ended")?;
+        let text = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let kib = line
+            .and_then(|line| line.trim().strip_suffix("kB"))
+            .and_then(|kib| kib.trim().parse::<u64>().ok());
+        Ok(kib.ok_or("the kernel does not tell what is resident")? * 1_024)
     }
 
     /// Asks it to end, and waits until it has.

@@ -5,6 +5,7 @@
 //! Engine.IO over a bare WebSocket, so that the generator costs less than what it measures.
 
 mod hub;
+mod idle;
 mod lockstep;
 mod stats;
 mod wire;
@@ -45,6 +46,15 @@ struct Options {
     /// instructions are counted, see `cargo xtask instructions`.
     #[arg(long, value_name = "EVENTS", conflicts_with_all = ["rate", "seconds"])]
     lockstep: Option<u64>,
+    /// In place of a load: opens so many connections, each subscribed, and tells what the hub keeps in memory for each.
+    #[arg(long, value_name = "CONNECTIONS", conflicts_with_all = ["rate", "seconds", "lockstep"])]
+    idle: Option<usize>,
+    /// With `--idle`: how many kB each may cost; more is a failure.
+    #[arg(long, value_name = "KB", requires = "idle")]
+    idle_most: Option<f64>,
+    /// The store of the hub that is started.
+    #[arg(long, default_value = "memory:")]
+    store: String,
 }
 
 #[tokio::main]
@@ -62,7 +72,10 @@ async fn main() -> ExitCode {
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn run(options: Options) -> Result<bool, AnyError> {
-    let hub = ServedHub::start(&options.bin).await?;
+    let hub = ServedHub::start(&options.bin, &options.store).await?;
+    if let Some(connections) = options.idle {
+        return idle::run(hub, connections, options.idle_most).await;
+    }
     if let Some(events) = options.lockstep {
         return lockstep::run(hub, options.subscribers, events).await.map(|()| true);
     }
