@@ -34,6 +34,10 @@ use crate::metrics::table::{DisconnectReason, HandshakeCause, Outcome, Transport
 /// Where Socket.IO lives.
 pub(crate) const PATH: &str = "/socket.io";
 
+/// How much is read of a connection at a time; each has such a buffer for as long as it is there. What subscribers send is
+/// smaller; a larger frame has room made for it while it comes.
+const READ_BUFFER: usize = 1_024;
+
 /// Builds Socket.IO with every namespace.
 pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
     let limits = &hub.0.config.limits;
@@ -43,6 +47,7 @@ pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
         .req_path(PATH)
         .max_buffer_size(limits.socket_buffer)
         .max_payload(frame as u64)
+        .ws_read_buffer_size(READ_BUFFER)
         .ws_max_message_size(frame)
         .ws_max_frame_size(frame)
         .connect_timeout(Duration::from_secs(10))

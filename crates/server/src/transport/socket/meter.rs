@@ -64,10 +64,22 @@ impl Meter {
     }
 
     /// Whether as much waits as may.
-    pub(super) fn is_full(&self) -> bool {
+    #[cfg(test)]
+    fn is_full(&self) -> bool {
         let mut inner = self.inner.lock();
         inner.settle();
         !matches!(inner.outflow, Outflow::Unknown) && inner.waiting >= self.most
+    }
+
+    /// Counts what is about to be put in, unless as much waits as may; whether it was counted.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        let mut inner = self.inner.lock();
+        inner.settle();
+        let full = !matches!(inner.outflow, Outflow::Unknown) && inner.waiting >= self.most;
+        if !full {
+            inner.waiting = inner.waiting.saturating_add(bytes as u64);
+        }
+        !full
     }
 
     /// Counts what is about to be put in. Before it is: it may be out again at once.

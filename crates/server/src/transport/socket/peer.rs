@@ -99,6 +99,11 @@ impl Peer {
     pub(super) fn tell(&self, event: &str, payload: &RawValue) -> Sent {
         let bytes = event.len() + payload.get().len();
         self.meter.add(bytes);
+        self.put(event, payload, bytes)
+    }
+
+    /// Puts a message into its buffer that was counted.
+    fn put(&self, event: &str, payload: &RawValue, bytes: usize) -> Sent {
         let sent = match self.socket.emit(event, payload) {
             Ok(()) => return Sent::Buffered,
             Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::Full,
@@ -133,7 +138,8 @@ impl Outlet for Peer {
         if self.rights.are_cut() {
             return Sent::Gone;
         }
-        if self.meter.is_full() { Sent::Full } else { self.tell(event, payload) }
+        let bytes = event.len() + payload.get().len();
+        if self.meter.take(bytes) { self.put(event, payload, bytes) } else { Sent::Full }
     }
 }
 
