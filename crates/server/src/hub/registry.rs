@@ -103,6 +103,11 @@ impl Registry {
         known
     }
 
+    /// How many pipelines exist.
+    pub(crate) fn count_known(&self) -> usize {
+        self.rooms.read().values().filter(|room| room.is_known()).count()
+    }
+
     pub(crate) fn subscriptions(&self) -> usize {
         self.all().iter().map(|room| room.follower_count()).sum()
     }

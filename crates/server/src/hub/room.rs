@@ -330,7 +330,7 @@ impl Room {
     pub(crate) fn heartbeat(&self, now: Timestamp, uptime: f64, memory: Option<u64>) {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
-        let Some(state) = &inner.state else { return };
+        let Some(state) = inner.state.as_ref().filter(|_| !inner.followers.is_empty()) else { return };
         let heartbeat = Heartbeat {
             pipeline_id: state.pipeline_id.clone(),
             pipeline_type: state.pipeline_type.clone(),

@@ -28,6 +28,12 @@ pub(crate) enum Heard {
     TooMany,
 }
 
+impl Lease {
+    fn has_ended(&self, now: Timestamp) -> bool {
+        now.millis_since(self.heard) >= i64::from(self.seconds) * 1_000
+    }
+}
+
 impl Leases {
     /// Renews a reporter's lease. `seconds` replaces its length.
     pub(crate) fn hear(
@@ -86,8 +92,12 @@ impl Leases {
 
     /// The reporters whose lease has ended.
     pub(crate) fn lapsed(&self, now: Timestamp) -> Vec<Option<ReporterId>> {
-        let ended = |lease: &Lease| now.millis_since(lease.heard) >= i64::from(lease.seconds) * 1_000;
-        self.reporters.iter().filter(|(_, lease)| ended(lease)).map(|(id, _)| id.clone()).collect()
+        self.reporters.iter().filter(|(_, lease)| lease.has_ended(now)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether any lease has ended.
+    pub(crate) fn any_lapsed(&self, now: Timestamp) -> bool {
+        self.reporters.values().any(|lease| lease.has_ended(now))
     }
 
     /// Live while anybody was heard within half a lease.
