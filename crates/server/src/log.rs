@@ -256,6 +256,23 @@ pub trait EventLog: Send + Sync + 'static {
         self.append(pipeline, batches).await
     }
 
+    /// Appends as [`append_on`](Self::append_on) does, but only where none of the ids was taken before; otherwise nothing is
+    /// appended, and the answer is `None`: then [`seen`](Self::seen) tells which. Only asked of a log that
+    /// [refuses what was taken](Self::refuses_taken), which spares the hub the question for each event.
+    async fn append_fresh(
+        &self,
+        pipeline: &PipelineId,
+        on: Option<&Cursor>,
+        batches: Vec<Batch>,
+    ) -> Result<Option<Vec<Appended>>, LogError> {
+        self.append_on(pipeline, on, batches).await.map(Some)
+    }
+
+    /// Whether it has an [`append_fresh`](Self::append_fresh) of its own. Default no: the hub asks first.
+    fn refuses_taken(&self) -> bool {
+        false
+    }
+
     /// Whether other hubs append to it too. Default no.
     fn is_shared(&self) -> bool {
         false

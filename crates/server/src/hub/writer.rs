@@ -97,17 +97,26 @@ struct Writer {
 }
 
 impl Inner {
-    /// Appends batches of one pipeline, and counts how that went.
+    /// Appends batches of one pipeline, and counts how that went. `fresh`: only where no id was taken before; `None` where one
+    /// was.
     async fn append(
         &self,
         pipeline: &PipelineId,
         on: Option<&Cursor>,
         batches: Vec<Batch>,
-    ) -> Result<Vec<Appended>, LogError> {
+        fresh: bool,
+    ) -> Result<Option<Vec<Appended>>, LogError> {
         let began = self.clock.steady();
-        let appended = self.log.append_on(pipeline, on, batches).await;
+        let appended = if fresh {
+            self.log.append_fresh(pipeline, on, batches).await
+        } else {
+            self.log.append_on(pipeline, on, batches).await.map(Some)
+        };
         match &appended {
-            Ok(_) => self.metrics.log_append.add((), micros(self.clock.steady().saturating_sub(began)), 1),
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                self.metrics.log_append.add((), micros(self.clock.steady().saturating_sub(began)), 1)
+            }
             Err(error) => {
                 let failure = match error.kind {
                     LogErrorKind::Full => Some(LogFailure::Full),
@@ -167,18 +176,20 @@ impl Writer {
 
     async fn look_at_leases(&mut self) {
         let now = self.hub.clock.now();
-        let online: Vec<PipelineId> =
-            self.desks.iter().filter(|(_, desk)| desk.online).map(|(id, _)| id.clone()).collect();
-        for pipeline in online {
+        // With thousands of pipelines the look itself is work, and in nearly all of them nothing has changed.
+        let changed = |desk: &Desk| {
+            desk.online && (desk.leases.any_lapsed(now) || desk.leases.liveness(now) != desk.liveness)
+        };
+        let changed: Vec<PipelineId> =
+            self.desks.iter().filter(|(_, desk)| changed(desk)).map(|(id, _)| id.clone()).collect();
+        for pipeline in changed {
             let Some(desk) = self.desks.get_mut(&pipeline) else { continue };
             let lapsed = desk.leases.lapsed(now);
             if lapsed.is_empty() {
                 let liveness = desk.leases.liveness(now);
-                if liveness != desk.liveness {
-                    desk.liveness = liveness;
-                    if let Some(room) = self.hub.registry.get(&pipeline) {
-                        room.set_liveness(liveness);
-                    }
+                desk.liveness = liveness;
+                if let Some(room) = self.hub.registry.get(&pipeline) {
+                    room.set_liveness(liveness);
                 }
                 continue;
             }
@@ -211,12 +222,13 @@ impl Writer {
     ) -> Result<(Epoch, u64), LogError> {
         let batch = Batch { pipeline_type, records, remember: Vec::new(), received_at: now };
         let on = self.desks.get(pipeline).and_then(Desk::position);
-        let appended = self.hub.append(pipeline, on.as_ref(), vec![batch]).await.inspect_err(|error| {
-            if error.kind != LogErrorKind::Moved {
-                tracing::warn!(%pipeline, %error, "the hub's own events were not appended");
-            }
-        })?;
-        let Some(appended) = appended.into_iter().next() else {
+        let appended =
+            self.hub.append(pipeline, on.as_ref(), vec![batch], false).await.inspect_err(|error| {
+                if error.kind != LogErrorKind::Moved {
+                    tracing::warn!(%pipeline, %error, "the hub's own events were not appended");
+                }
+            })?;
+        let Some(appended) = appended.into_iter().flatten().next() else {
             return Err(LogError::written("it gave no place"));
         };
         let last = (appended.epoch, appended.seq);

@@ -203,7 +203,22 @@ impl EventLog for SqliteLog {
 
     async fn append(&self, pipeline: &PipelineId, batches: Vec<Batch>) -> Result<Vec<Appended>, LogError> {
         let pipeline = pipeline.clone();
-        self.ask(|reply| Command::Append(writer::Append { pipeline, batches, reply })).await
+        let append = |reply| Command::Append(writer::Append { pipeline, batches, fresh: false, reply });
+        self.ask(append).await?.ok_or_else(|| LogError::written("it gave no place"))
+    }
+
+    async fn append_fresh(
+        &self,
+        pipeline: &PipelineId,
+        _: Option<&Cursor>,
+        batches: Vec<Batch>,
+    ) -> Result<Option<Vec<Appended>>, LogError> {
+        let pipeline = pipeline.clone();
+        self.ask(|reply| Command::Append(writer::Append { pipeline, batches, fresh: true, reply })).await
+    }
+
+    fn refuses_taken(&self) -> bool {
+        true
     }
 
     async fn read(&self, pipeline: &PipelineId, after: &Cursor, limit: usize) -> Result<Page, LogError> {
@@ -256,7 +271,7 @@ impl EventLog for SqliteLog {
     }
 
     async fn load(&self) -> Result<Vec<Stored>, LogError> {
-        Ok(self.shared.all().iter().map(|(_, known)| known.stored()).collect())
+        Ok(self.shared.all().iter().map(|known| known.stored()).collect())
     }
 
     async fn forget(&self, pipeline: &PipelineId) -> Result<(), LogError> {

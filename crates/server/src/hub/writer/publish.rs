@@ -45,6 +45,15 @@ struct Before {
 /// The publishes of one pipeline, in order.
 type OfOne = (PipelineId, Vec<(Publish, Reply)>);
 
+/// Publishes that have to be planned again.
+#[derive(Default)]
+struct Again {
+    /// Another hub was quicker.
+    moved: Vec<OfOne>,
+    /// An id was taken before.
+    taken: Vec<OfOne>,
+}
+
 impl Writer {
     pub(super) async fn publish_all(&mut self, publishes: Vec<(Publish, Reply)>) {
         let mut by_pipeline: Vec<OfOne> = Vec::new();
@@ -54,34 +63,47 @@ impl Writer {
                 None => by_pipeline.push((publish.pipeline.clone(), vec![(publish, reply)])),
             }
         }
+        // Ids are seldom sent again. So a log that can tell is asked which were taken only after it has refused some.
+        let mut asks = !self.hub.log.refuses_taken();
         for left in (0..TRIES).rev() {
-            by_pipeline = self.publish_round(by_pipeline, left == 0).await;
+            let last = left == 0;
+            let again = self.publish_round(by_pipeline, last, asks || last).await;
+            for (pipeline, _) in &again.moved {
+                self.catch_up_after(pipeline, &LogError::moved()).await;
+            }
+            asks |= !again.taken.is_empty();
+            by_pipeline = again.moved;
+            by_pipeline.extend(again.taken);
             if by_pipeline.is_empty() {
                 return;
-            }
-            for (pipeline, _) in &by_pipeline {
-                self.catch_up_after(pipeline, &LogError::moved()).await;
             }
         }
     }
 
-    /// Plans and appends. Gives those back whose pipelines were not where they were planned on, unless this is the last try.
-    async fn publish_round(&mut self, by_pipeline: Vec<OfOne>, last: bool) -> Vec<OfOne> {
+    /// Plans and appends. Gives those back that have to be planned again, unless this is the last try. `asks`: it is asked
+    /// first which ids were taken, and not believed that none was.
+    async fn publish_round(&mut self, by_pipeline: Vec<OfOne>, last: bool, asks: bool) -> Again {
         let shared = self.hub.log.is_shared();
+        let may_come_back = (shared || !asks) && !last;
         for (pipeline, _) in &by_pipeline {
             // Another hub may have opened it.
             if shared && !self.desks.contains_key(pipeline) {
                 self.catch_up_after(pipeline, &LogError::moved()).await;
             }
         }
-        let taken = join_all(by_pipeline.iter().map(|(id, publishes)| self.taken(id, publishes))).await;
+        let writer = &*self;
+        let taken = join_all(by_pipeline.iter().map(|(id, publishes)| async move {
+            if asks { writer.taken(id, publishes).await } else { Ok(HashSet::new()) }
+        }))
+        .await;
+        let mut again = Again::default();
         let mut under_way = Vec::new();
         for ((pipeline, publishes), taken) in by_pipeline.into_iter().zip(taken) {
             match taken {
-                Ok(taken) => {
-                    let (planned, batches) = self.plan_all(&pipeline, publishes, taken);
-                    under_way.push((pipeline, planned, batches));
-                }
+                Ok(taken) => match self.plan_all(&pipeline, publishes, taken, may_come_back, asks) {
+                    Ok((planned, batches)) => under_way.push((pipeline, planned, batches)),
+                    Err(publishes) => again.taken.push((pipeline, publishes)),
+                },
                 Err(error) => {
                     let problem = store_problem(&error);
                     publishes.into_iter().for_each(|(_, reply)| drop(reply.send(Err(problem.clone()))));
@@ -93,32 +115,32 @@ impl Writer {
             let on = self.desks.get(pipeline).and_then(Desk::position);
             async move {
                 if batches.is_empty() {
-                    Ok(Vec::new())
+                    Ok(Some(Vec::new()))
                 } else {
-                    hub.append(pipeline, on.as_ref(), batches).await
+                    hub.append(pipeline, on.as_ref(), batches, !asks).await
                 }
             }
         }))
         .await;
-        let mut again = Vec::new();
         for ((pipeline, planned, _), appended) in under_way.into_iter().zip(appended) {
-            match appended {
-                Ok(appended) => self.finish_all(&pipeline, planned, appended),
-                Err(error) if error.kind == LogErrorKind::Moved && shared && !last => {
-                    let publishes = self.take_back(&pipeline, planned);
-                    let publishes: Vec<_> = publishes
-                        .into_iter()
-                        .filter_map(|(publish, reply)| Some((publish?, reply)))
-                        .collect();
-                    again.push((pipeline, publishes));
+            let comes_back = match appended {
+                Ok(Some(appended)) => {
+                    self.finish_all(&pipeline, planned, appended);
+                    continue;
                 }
+                Ok(None) => &mut again.taken,
+                Err(error) if error.kind == LogErrorKind::Moved && shared && !last => &mut again.moved,
                 Err(error) => {
                     let problem = store_problem(&error);
                     for (_, reply) in self.take_back(&pipeline, planned) {
                         let _ = reply.send(Err(problem.clone()));
                     }
+                    continue;
                 }
-            }
+            };
+            let publishes = self.take_back(&pipeline, planned).into_iter();
+            comes_back
+                .push((pipeline, publishes.filter_map(|(publish, reply)| Some((publish?, reply))).collect()));
         }
         again
     }
@@ -138,20 +160,24 @@ impl Writer {
         Ok(ids.iter().zip(seen).filter(|(_, seen)| *seen).map(|(id, _)| (*id).to_owned()).collect())
     }
 
-    /// Plans publishes of one pipeline, one after the other, as if each before it had been appended.
+    /// Plans publishes of one pipeline, one after the other, as if each before it had been appended. Gives them back where
+    /// one cannot be and it was not asked which ids were taken: what was taken before is no fault.
     fn plan_all(
         &mut self,
         pipeline: &PipelineId,
         publishes: Vec<(Publish, Reply)>,
         mut taken: HashSet<String>,
-    ) -> (Vec<Planned>, Vec<Batch>) {
+        may_come_back: bool,
+        asks: bool,
+    ) -> Result<(Vec<Planned>, Vec<Batch>), Vec<(Publish, Reply)>> {
         let mut planned = Vec::with_capacity(publishes.len());
         let mut batches = Vec::with_capacity(publishes.len());
-        for (publish, reply) in publishes {
+        let mut publishes = publishes.into_iter();
+        while let Some((publish, reply)) = publishes.next() {
             let ids: Vec<String> = publish.events.iter().filter_map(|event| event.event_id.clone()).collect();
             let (reporter, received_at) = (publish.reporter.clone(), publish.received_at);
             let request_id = publish.request_id.clone();
-            let again = self.hub.log.is_shared().then(|| publish.clone());
+            let again = may_come_back.then(|| publish.clone());
             match self.plan(pipeline, publish, &taken) {
                 Ok((plan, duplicates, before)) => {
                     taken.extend(ids);
@@ -179,13 +205,21 @@ impl Writer {
                         before,
                     });
                 }
+                Err(_) if !asks && again.is_some() => {
+                    let before = self.take_back(pipeline, planned).into_iter();
+                    let mut back: Vec<_> =
+                        before.filter_map(|(publish, reply)| Some((publish?, reply))).collect();
+                    back.extend(again.map(|publish| (publish, reply)));
+                    back.extend(publishes);
+                    return Err(back);
+                }
                 Err(problem) => {
                     self.drop_unborn(pipeline, &planned);
                     let _ = reply.send(Err(problem));
                 }
             }
         }
-        (planned, batches)
+        Ok((planned, batches))
     }
 
     /// A plan, how many events had been taken before, and the leases before the reporter spoke.
@@ -297,7 +331,9 @@ impl Writer {
         else {
             return Err(unknown_pipeline(pipeline));
         };
-        if self.hub.registry.known().len() >= self.hub.config.limits.pipelines {
+        let (registry, most) = (&self.hub.registry, self.hub.config.limits.pipelines);
+        // Those that exist are counted only where there may be too many of them.
+        if registry.len() >= most && registry.count_known() >= most {
             return Err(exceeded(
                 "pipelines",
                 "This hub has as many pipelines as it may. Forget some: DELETE /api/pipelines/{id}.",

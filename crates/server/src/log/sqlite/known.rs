@@ -48,6 +48,9 @@ pub(super) struct Inner {
     pub(super) last_at: i64,
     /// The first id that is kept, and the next one, by their count.
     pub(super) ids: std::ops::Range<u64>,
+    /// An event, by its number, and when it was received: while it is the first that is kept, it need not be looked up how old
+    /// that is.
+    pub(super) first_at: Option<(u64, i64)>,
     pub(super) owners: HashMap<String, ReporterId>,
     /// Files that changed since the state was written down.
     pub(super) changed: HashSet<String>,
@@ -133,8 +136,8 @@ impl Shared {
         self.pipelines.read().get(id).cloned()
     }
 
-    pub(super) fn all(&self) -> Vec<(PipelineId, Arc<Known>)> {
-        self.pipelines.read().iter().map(|(id, known)| (id.clone(), known.clone())).collect()
+    pub(super) fn all(&self) -> Vec<Arc<Known>> {
+        self.pipelines.read().values().cloned().collect()
     }
 
     pub(super) fn insert(&self, id: PipelineId, known: Arc<Known>) {

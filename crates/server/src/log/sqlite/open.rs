@@ -286,6 +286,7 @@ fn load_one(
         ids: ids.0.map_or(next_id, number)..next_id,
         owners,
         changed: HashSet::new(),
+        first_at: None,
         written,
     };
     // A page at a time: there may be many, if the state could not be written down for long.

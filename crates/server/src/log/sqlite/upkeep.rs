@@ -62,8 +62,7 @@ impl Writer {
     pub(super) fn write_states(&mut self, ahead: u64) -> rusqlite::Result<()> {
         let due =
             |inner: &mut Inner| inner.state.seq - inner.written >= ahead && inner.state.seq > inner.written;
-        let due: Vec<Arc<Known>> =
-            self.shared.all().into_iter().map(|(_, known)| known).filter(|known| known.with(due)).collect();
+        let due: Vec<Arc<Known>> = self.unwritten.values().filter(|known| known.with(due)).cloned().collect();
         self.write_down(&due)
     }
 
@@ -87,6 +86,7 @@ impl Writer {
                 inner.written = inner.state.seq;
                 inner.changed = HashSet::new();
             });
+            self.unwritten.remove(&known.key);
         }
         Ok(())
     }
@@ -128,16 +128,16 @@ impl Writer {
 
     /// What may go of each pipeline, and whether there is more than goes at once.
     fn plan_cuts(&self) -> rusqlite::Result<(Vec<Cut>, bool)> {
-        let pipelines = self.shared.all();
-        let kept = |known: &Known| known.with(|inner| inner.state.seq + 1 - inner.first);
-        let total: u64 = pipelines.iter().map(|(_, known)| kept(known)).sum();
+        let kept = |known: Arc<Known>| (known.with(|inner| inner.state.seq + 1 - inner.first), known);
+        let mut pipelines: Vec<(u64, Arc<Known>)> = self.shared.all().into_iter().map(kept).collect();
+        let total: u64 = pipelines.iter().map(|(count, _)| count).sum();
         let mut over = total.saturating_sub(self.retention.events);
-        let mut by_size: Vec<&Arc<Known>> = pipelines.iter().map(|(_, known)| known).collect();
-        by_size.sort_unstable_by_key(|known| std::cmp::Reverse(kept(known)));
+        if over > 0 {
+            pipelines.sort_unstable_by_key(|(count, _)| std::cmp::Reverse(*count));
+        }
         let mut cuts = Vec::new();
         let mut more = false;
-        for known in by_size {
-            let count = kept(known);
+        for (count, known) in &pipelines {
             let surplus = count.saturating_sub(self.retention.events_per_pipeline);
             let spare = count.saturating_sub(self.retention.events_guaranteed);
             let given = over.min(spare).max(surplus);
@@ -154,16 +154,26 @@ impl Writer {
 
     /// The first event that stays, and whether more may go.
     fn cut_events(&self, known: &Known, surplus: u64) -> rusqlite::Result<(u64, bool)> {
-        let (first, end) = known.with(|inner| (inner.first, inner.state.seq));
+        let (first, end, first_at) = known.with(|inner| (inner.first, inner.state.seq, inner.first_at));
         let chunk_end = (first + DELETE_ROWS).min(end + 1);
         let old = self.clock.now().as_millis().saturating_sub(millis(self.retention.age));
+        let is_young = first_at.is_some_and(|(number, at)| number == first && at >= old);
+        if surplus == 0 && (is_young || first > end) {
+            return Ok((first, false));
+        }
         // Times never fall, so what is old stands before what is not.
-        let first_young: Option<i64> = self
+        let first_young: Option<(i64, i64)> = self
             .connection
-            .prepare_cached("SELECT place FROM events WHERE place >= ?1 AND place < ?2 AND at >= ?3 ORDER BY place LIMIT 1")?
-            .query_row(params![place(known.key, first), place(known.key, chunk_end), old], |row| row.get(0))
+            .prepare_cached(
+                "SELECT place, at FROM events WHERE place >= ?1 AND place < ?2 AND at >= ?3 ORDER BY place LIMIT 1",
+            )?
+            .query_row(params![place(known.key, first), place(known.key, chunk_end), old], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()?;
-        let young = first_young.map_or(chunk_end, super::schema::number);
+        let first_young = first_young.map(|(place, at)| (super::schema::number(place), at));
+        known.with(|inner| inner.first_at = first_young);
+        let young = first_young.map_or(chunk_end, |(number, _)| number);
         let to = (first + surplus.min(DELETE_ROWS)).max(young).min(chunk_end);
         Ok((to, first < to && to == chunk_end && to <= end))
     }

@@ -43,7 +43,9 @@ pub(super) enum Command {
 pub(super) struct Append {
     pub(super) pipeline: PipelineId,
     pub(super) batches: Vec<Batch>,
-    pub(super) reply: Reply<Vec<Appended>>,
+    /// Only where no id was taken before; otherwise nothing is appended, and the answer is `None`.
+    pub(super) fresh: bool,
+    pub(super) reply: Reply<Option<Vec<Appended>>>,
 }
 
 /// Where an answer goes. With it the place in the queue is given back.
@@ -71,9 +73,14 @@ struct Prepared {
     next_id: u64,
 }
 
+/// What an append comes to: `None` where it is not to be, as an id was taken.
+type Outcome = Result<Option<Prepared>, LogError>;
+
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) shared: Arc<Shared>,
+    /// The pipelines whose state has changed since it was written down, by key: with thousands of others, they alone are looked at.
+    pub(super) unwritten: HashMap<i64, Arc<Known>>,
     pub(super) tail: mpsc::Sender<TailItem>,
     pub(super) retention: Retention,
     pub(super) limits: HubLimits,
@@ -88,8 +95,11 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(opened: Opened, tail: mpsc::Sender<TailItem>, options: &SqliteOptions) -> Self {
         let now = Instant::now();
+        let behind = |known: &Arc<Known>| known.with(|inner| inner.state.seq > inner.written);
+        let unwritten = opened.shared.all().into_iter().filter(behind).map(|known| (known.key, known));
         Self {
             connection: opened.connection,
+            unwritten: unwritten.collect(),
             shared: opened.shared,
             tail,
             retention: options.retention.clone(),
@@ -163,12 +173,12 @@ impl Writer {
         }
         let (batches, waiting): (Vec<_>, Vec<_>) = group
             .into_iter()
-            .map(|one| ((one.pipeline.clone(), one.batches), (one.pipeline, one.reply)))
+            .map(|one| ((one.pipeline.clone(), one.batches, one.fresh), (one.pipeline, one.reply)))
             .unzip();
         match self.write(batches) {
             Ok(outcomes) => {
                 for ((pipeline, reply), outcome) in waiting.into_iter().zip(outcomes) {
-                    let answer = outcome.map(|prepared| self.publish(pipeline, prepared));
+                    let answer = outcome.map(|prepared| Some(self.publish(pipeline, prepared?)));
                     reply.send(answer);
                 }
             }
@@ -178,25 +188,34 @@ impl Writer {
     }
 
     /// Writes appends in one transaction. One that fails by itself is left out; if the transaction fails, so do all.
-    fn write(
-        &mut self,
-        appends: Vec<(PipelineId, Vec<Batch>)>,
-    ) -> Result<Vec<Result<Prepared, LogError>>, LogError> {
+    fn write(&mut self, appends: Vec<(PipelineId, Vec<Batch>, bool)>) -> Result<Vec<Outcome>, LogError> {
         let failed = |error: rusqlite::Error| unwritten(&error);
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut outcomes = Vec::with_capacity(appends.len());
-        for (pipeline, batches) in appends {
-            transaction.execute_batch("SAVEPOINT append").map_err(failed)?;
-            let outcome = prepare(&transaction, &self.shared, &self.limits, &pipeline, batches);
-            if let Err(error) = &outcome {
+        // One that is alone is the whole transaction.
+        let alone = appends.len() == 1;
+        for (pipeline, batches, fresh) in appends {
+            if !alone {
+                transaction.execute_batch("SAVEPOINT append").map_err(failed)?;
+            }
+            let outcome = prepare(&transaction, &self.shared, &self.limits, &pipeline, batches, fresh);
+            if !matches!(outcome, Ok(Some(_))) {
                 // An error that took the whole transaction with it is everybody's.
-                if transaction.is_autocommit() {
+                if let Err(error) = &outcome
+                    && transaction.is_autocommit()
+                {
                     return Err(error.clone());
+                }
+                if alone {
+                    transaction.rollback().map_err(failed)?;
+                    return Ok(vec![outcome]);
                 }
                 transaction.execute_batch("ROLLBACK TO append").map_err(failed)?;
             }
-            transaction.execute_batch("RELEASE append").map_err(failed)?;
+            if !alone {
+                transaction.execute_batch("RELEASE append").map_err(failed)?;
+            }
             outcomes.push(outcome);
         }
         let began = Instant::now();
@@ -208,12 +227,15 @@ impl Writer {
     }
 
     /// Makes known what was committed.
-    fn publish(&self, pipeline: PipelineId, prepared: Prepared) -> Vec<Appended> {
+    fn publish(&mut self, pipeline: PipelineId, prepared: Prepared) -> Vec<Appended> {
         let Prepared { known, is_new, placed, next_id } = prepared;
         known.with(|inner| {
             placed.records.iter().for_each(|record| inner.apply(record));
             inner.ids.end = next_id;
         });
+        if !placed.records.is_empty() {
+            self.unwritten.entry(known.key).or_insert_with(|| known.clone());
+        }
         if is_new {
             self.shared.insert(pipeline.clone(), known);
         }
@@ -235,6 +257,7 @@ impl Writer {
             };
             forget(&mut self.connection).map_err(|error| unwritten(&error))?;
             self.shared.remove(pipeline);
+            self.unwritten.remove(&known.key);
         }
         let _ = self.tail.blocking_send(TailItem::Forgotten(pipeline.clone()));
         Ok(())
@@ -258,7 +281,8 @@ fn prepare(
     limits: &HubLimits,
     pipeline: &PipelineId,
     batches: Vec<Batch>,
-) -> Result<Prepared, LogError> {
+    fresh: bool,
+) -> Outcome {
     let failed = |error: rusqlite::Error| unwritten(&error);
     let found = shared.get(pipeline);
     let is_new = found.is_none();
@@ -272,12 +296,17 @@ fn prepare(
     let mut take_id = transaction
         .prepare_cached("INSERT OR IGNORE INTO ids (place, pipeline, id, at) VALUES (?1, ?2, ?3, ?4)")
         .map_err(failed)?;
+    let mut taken = false;
     let placed = place_batches(trial, batches, &mut |id, now| {
         let row = params![place(key, next_id), key, id, now.as_millis()];
         let free = take_id.execute(row).map_err(failed)? == 1;
         next_id += u64::from(free);
+        taken |= !free;
         Ok(free)
     })?;
+    if taken && fresh {
+        return Ok(None);
+    }
     let mut put = transaction
         .prepare_cached(
             "INSERT INTO events (place, at, name, file, reporter, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -290,7 +319,7 @@ fn prepare(
         let row = params![place(key, record.seq), at, &*record.name, file, reporter, record.payload.get()];
         put.execute(row).map_err(failed)?;
     }
-    Ok(Prepared { known, is_new, placed, next_id })
+    Ok(Some(Prepared { known, is_new, placed, next_id }))
 }
 
 /// A pipeline that nobody knows before the transaction is committed.
@@ -319,6 +348,7 @@ fn create(
         first: 1,
         epoch_begins: 1,
         ids: 1..1,
+        first_at: None,
         owners: HashMap::new(),
         changed: HashSet::new(),
         written: 0,
