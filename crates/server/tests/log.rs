@@ -54,6 +54,7 @@ macro_rules! on_every_log {
 on_every_log! {
     places_count_without_holes;
     an_id_is_taken_once;
+    what_was_taken_is_refused_whole;
     batches_are_appended_all_or_none;
     previous_states_are_filled_in;
     a_read_goes_on_where_it_was_left;
@@ -113,6 +114,32 @@ async fn an_id_is_taken_once(make: Make) {
     let appended = log.append(&id("p"), vec![again]).await.unwrap().remove(0);
     assert_eq!((appended.places, appended.seq), (vec![None, Some(3)], 3));
     assert_eq!(log.seen(&id("q"), &["1"]).await.unwrap(), [false], "each pipeline has its own");
+}
+
+/// Asked only of a log that says it does so.
+async fn what_was_taken_is_refused_whole(make: Make) {
+    let subject = make(HubLimits::default());
+    let log = &*subject.log;
+    let online = vec![batch(vec![record("pipeline:online", "", Some("1"))], 1_000)];
+    let first = log.append_fresh(&id("p"), None, online).await.unwrap().unwrap();
+    assert_eq!(first[0].places, [Some(1)]);
+    if !log.refuses_taken() {
+        return;
+    }
+    let on = Cursor { epoch: first[0].epoch.clone(), seq: 1 };
+    let two = || {
+        let new = batch(vec![record("file:queued", "a", Some("2"))], 1_001);
+        vec![new, batch(vec![record("file:queued", "b", Some("1"))], 1_002)]
+    };
+    assert_eq!(log.append_fresh(&id("p"), Some(&on), two()).await.unwrap(), None);
+    let mut held = batch(vec![record("file:queued", "c", None)], 1_003);
+    held.remember = vec!["1".to_owned()];
+    assert_eq!(log.append_fresh(&id("p"), Some(&on), vec![held]).await.unwrap(), None, "of a conflated one");
+    assert_eq!(log.seen(&id("p"), &["1", "2"]).await.unwrap(), [true, false], "nothing of it was taken");
+    let Page::Records(records) = log.read(&id("p"), &on, 10).await.unwrap() else { panic!("no records") };
+    assert!(records.is_empty(), "nothing of it was appended");
+    let asked = log.append(&id("p"), two()).await.unwrap();
+    assert_eq!((&asked[0].places, &asked[1].places), (&vec![Some(2)], &vec![None]));
 }
 
 async fn batches_are_appended_all_or_none(make: Make) {
