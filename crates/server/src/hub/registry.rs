@@ -103,6 +103,14 @@ impl Registry {
         known
     }
 
+    /// The pipelines that stand in lists, by id.
+    pub(crate) fn listed(&self) -> Vec<Arc<Room>> {
+        let mut listed: Vec<_> =
+            self.rooms.read().values().filter(|room| room.is_listed()).cloned().collect();
+        listed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        listed
+    }
+
     /// How many pipelines exist.
     pub(crate) fn count_known(&self) -> usize {
         self.rooms.read().values().filter(|room| room.is_known()).count()

@@ -55,12 +55,12 @@ struct Inner {
 }
 
 /// What a connection shares with the hand that may cut it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Line {
     cut: AtomicBool,
+    written: AtomicU64,
     reader: AtomicWaker,
     writer: AtomicWaker,
-    written: Arc<AtomicU64>,
 }
 
 impl Line {
@@ -204,7 +204,7 @@ impl<S> Connection<S> {
 
     /// What has been written to this connection, in a form that the hub can look at.
     pub fn wire(&self) -> Wire {
-        Wire(self.place.line.written.clone())
+        Wire(self.place.line.clone())
     }
 
     fn count(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -324,7 +324,7 @@ impl<L: Listener> Listener for CuttableListener<L> {
 /// The hub looks for it as `ConnectInfo<Wire>` in the extensions of a request. Where it is there, what waits in the
 /// buffer of a socket is bounded in bytes too, and not only in messages.
 #[derive(Debug, Clone)]
-pub struct Wire(Arc<AtomicU64>);
+pub struct Wire(Arc<Line>);
 
 /// What stands in the place of a count once the connection is closed.
 const CLOSED: u64 = u64::MAX;
@@ -332,29 +332,29 @@ const CLOSED: u64 = u64::MAX;
 impl Wire {
     /// Whether the connection is closed: nothing goes over it any more.
     pub fn is_closed(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == CLOSED
+        self.written() == CLOSED
     }
 
     /// Bytes written so far; beyond any count once it is closed.
     pub fn written(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.written.load(Ordering::Relaxed)
     }
 
     /// One that the test closes.
     #[cfg(test)]
     pub(crate) fn closable() -> (Self, impl FnOnce()) {
-        let written = Arc::new(AtomicU64::new(0));
-        let of = written.clone();
-        (Self(written), move || of.store(CLOSED, Ordering::Relaxed))
+        let line = Arc::new(Line::default());
+        let of = line.clone();
+        (Self(line), move || of.written.store(CLOSED, Ordering::Relaxed))
     }
 
     /// One to which the test writes.
     #[cfg(test)]
     pub(crate) fn manual() -> (Self, impl Fn(u64)) {
-        let written = Arc::new(AtomicU64::new(0));
-        let of = written.clone();
-        (Self(written), move |bytes| {
-            of.fetch_add(bytes, Ordering::Relaxed);
+        let line = Arc::new(Line::default());
+        let of = line.clone();
+        (Self(line), move |bytes| {
+            of.written.fetch_add(bytes, Ordering::Relaxed);
         })
     }
 }

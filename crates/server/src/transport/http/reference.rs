@@ -37,15 +37,13 @@ pub(super) async fn rag_status(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let wanted = params.text("pipeline_id");
-    let rooms: Vec<_> = hub
-        .0
-        .registry
-        .known()
-        .into_iter()
+    let registry = &hub.0.registry;
+    let mut rooms = match wanted {
         // One that is asked for by its name is no list.
-        .filter(|room| wanted.map_or_else(|| room.is_listed(), |wanted| room.id.as_str() == wanted))
-        .filter(|room| hub.shows(&caller.who, &room.id))
-        .collect();
+        Some(wanted) => PipelineId::new(wanted).ok().and_then(|id| registry.get(&id)).into_iter().collect(),
+        None => registry.listed(),
+    };
+    rooms.retain(|room| room.is_known() && hub.shows(&caller.who, &room.id));
     let tag = tag(&rooms, &caller.who, &hub);
     let caching = if hub.0.authoriser.has_keys() { "private, no-cache" } else { "no-cache" };
     let given = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
