@@ -47,7 +47,7 @@ use crate::request_id::RequestId;
 use crate::transport::SocketEnd;
 
 pub use build::{BuildError, HubBuilder, HubParts};
-pub(crate) use outlet::{Dialect, Outlet, Sent};
+pub(crate) use outlet::{Dialect, Outlet, Sent, Shared};
 pub(crate) use places::{Place, Places};
 pub(crate) use read::Found;
 pub(crate) use registry::{Registry, Scope};

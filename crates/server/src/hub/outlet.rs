@@ -1,5 +1,7 @@
 //! Where a room's events go: one socket in one namespace, seen only as something that takes messages until it is full.
 
+use std::sync::OnceLock;
+
 use ragpulse_protocol::PipelineId;
 use serde_json::value::RawValue;
 
@@ -37,4 +39,24 @@ pub(crate) trait Outlet: Send + Sync + 'static {
     fn audience(&self, pipeline: &PipelineId) -> Audience;
     /// Puts a message into its buffer. Never waits.
     fn emit(&self, event: &str, payload: &RawValue) -> Sent;
+    /// As [`emit`](Self::emit), for a message that goes to many: what of making it ready is the same for all is done once.
+    fn emit_shared(&self, event: &str, payload: &RawValue, _shared: &Shared) -> Sent {
+        self.emit(event, payload)
+    }
+}
+
+/// What is made once of a message for all it goes to: name and payload as the one array that is sent.
+#[derive(Debug, Default)]
+pub(crate) struct Shared(OnceLock<Box<RawValue>>);
+
+impl Shared {
+    /// The array of this message; always to be asked with the same one.
+    pub(crate) fn array(&self, event: &str, payload: &RawValue) -> &RawValue {
+        self.0.get_or_init(|| {
+            let name = serde_json::to_string(event).unwrap_or_default();
+            // It is made of two valid texts.
+            RawValue::from_string(format!("[{name},{}]", payload.get()))
+                .unwrap_or_else(|_| RawValue::NULL.to_owned())
+        })
+    }
 }

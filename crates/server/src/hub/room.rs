@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 pub(crate) use self::follow::{Advance, Question};
 use self::follow::{Follower, Owed};
-use super::outlet::Sent;
+use super::outlet::{Sent, Shared};
 use super::ring::Ring;
 use super::snapshot::{Forms, SnapshotCache};
 use super::sync::Mutex;
@@ -236,8 +236,8 @@ impl Room {
             if !follower.live {
                 return true;
             }
-            let payload = forms.get(follower.outlet.dialect(), follower.audience, state, now);
-            match follower.outlet.emit(&record.name, payload) {
+            let (payload, shared) = forms.get(follower.dialect, follower.audience, state, now);
+            match follower.outlet.emit_shared(&record.name, payload, shared) {
                 Sent::Buffered => {
                     follower.position = record.seq;
                     applied.delivered += 1;
@@ -347,11 +347,12 @@ impl Room {
         let Ok(payload) = to_raw_value(&heartbeat) else { return };
         // A full buffer drops it: it only says what the next event or heartbeat will say too.
         let mut sent = 0;
+        let shared = Shared::default();
         inner.followers.retain(|_, follower| {
             if !follower.live {
                 return true;
             }
-            let emitted = follower.outlet.emit("heartbeat", &payload);
+            let emitted = follower.outlet.emit_shared("heartbeat", &payload, &shared);
             sent += u64::from(emitted == Sent::Buffered);
             emitted != Sent::Gone
         });

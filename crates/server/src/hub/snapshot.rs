@@ -8,7 +8,7 @@ use ragpulse_protocol::{PipelineStatus, Timestamp, reference};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::outlet::Dialect;
+use super::outlet::{Dialect, Shared};
 use crate::auth::{Audience, Redaction};
 use crate::log::Record;
 
@@ -23,9 +23,24 @@ pub(crate) struct SnapshotCache {
 /// The snapshots of one state for one audience.
 #[derive(Debug, Default)]
 struct Wholes {
-    native: Option<Arc<RawValue>>,
+    native: Option<Arc<Snapshot>>,
     /// Also when it was made: it counts seconds down.
-    reference: Option<(Timestamp, Arc<RawValue>)>,
+    reference: Option<(Timestamp, Arc<Snapshot>)>,
+    /// The last that was given with a reason: after a break many come back for the same one.
+    with_reason: Option<(Dialect, ResetReason, Arc<Snapshot>)>,
+}
+
+/// A state as it is sent, to however many.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) payload: Box<RawValue>,
+    pub(crate) shared: Shared,
+}
+
+impl Snapshot {
+    fn new(payload: Box<RawValue>) -> Arc<Self> {
+        Arc::new(Self { payload, shared: Shared::default() })
+    }
 }
 
 impl SnapshotCache {
@@ -42,7 +57,7 @@ impl SnapshotCache {
         audience: Audience,
         reason: Option<&ResetReason>,
         now: Timestamp,
-    ) -> Arc<RawValue> {
+    ) -> Arc<Snapshot> {
         let wholes = match audience {
             Audience::Full => &mut self.full,
             Audience::Redacted(redaction) => {
@@ -50,18 +65,24 @@ impl SnapshotCache {
                 &mut self.masked.insert(own.unwrap_or_else(|| (redaction, Wholes::default()))).1
             }
         };
-        let make = || Arc::from(serialize(state, dialect, audience, now));
+        let make = || Snapshot::new(serialize(state, dialect, audience, now));
         let whole = match dialect {
             Dialect::Native => wholes.native.get_or_insert_with(make).clone(),
             Dialect::Reference => {
                 let fresh = wholes.reference.take().filter(|(at, _)| now.millis_since(*at) < 1_000);
+                if fresh.is_none() {
+                    wholes.with_reason = None;
+                }
                 wholes.reference.insert(fresh.unwrap_or_else(|| (now, make()))).1.clone()
             }
         };
-        match reason {
-            Some(reason) => Arc::from(splice(&whole, "reason", &format!("\"{reason}\""))),
-            None => whole,
-        }
+        let Some(reason) = reason else { return whole };
+        let made = wholes.with_reason.take().filter(|(of, why, _)| *of == dialect && why == reason);
+        let make = || {
+            let payload = splice(&whole.payload, "reason", &format!("\"{reason}\""));
+            (dialect, reason.clone(), Snapshot::new(payload))
+        };
+        wholes.with_reason.insert(made.unwrap_or_else(make)).2.clone()
     }
 }
 
@@ -87,14 +108,15 @@ fn serialize(state: &PipelineStatus, dialect: Dialect, audience: Audience, now: 
 /// shape, which is nearly everybody, that is the event as it is.
 pub(crate) struct Forms<'a> {
     record: &'a Record,
-    reference: Option<Box<RawValue>>,
+    shared: Shared,
+    reference: Option<(Box<RawValue>, Shared)>,
     /// Without what is hidden, as it is and in the reference's shape; and what was hidden.
-    masked: [Option<(Redaction, Box<RawValue>)>; 2],
+    masked: [Option<(Redaction, Box<RawValue>, Shared)>; 2],
 }
 
 impl<'a> Forms<'a> {
     pub(crate) fn new(record: &'a Record) -> Self {
-        Self { record, reference: None, masked: [None, None] }
+        Self { record, shared: Shared::default(), reference: None, masked: [None, None] }
     }
 
     /// The event for one dialect and audience, with the state after it.
@@ -105,21 +127,25 @@ impl<'a> Forms<'a> {
         audience: Audience,
         state: &PipelineStatus,
         now: Timestamp,
-    ) -> &RawValue {
+    ) -> (&RawValue, &Shared) {
         // Nearly everybody, for each delivery.
         if dialect == Dialect::Native && audience == Audience::Full {
-            return &self.record.payload;
+            return (&self.record.payload, &self.shared);
         }
         let in_reference = dialect == Dialect::Reference && &*self.record.name == "status:update";
         let whole = if in_reference {
-            self.reference.get_or_insert_with(|| with_current_status(self.record, state, now))
+            let make = || (with_current_status(self.record, state, now), Shared::default());
+            let (whole, shared) = self.reference.get_or_insert_with(make);
+            (&**whole, &*shared)
         } else {
-            &self.record.payload
+            (&*self.record.payload, &self.shared)
         };
         let Audience::Redacted(redaction) = audience else { return whole };
         let place = &mut self.masked[usize::from(in_reference)];
-        let made = place.take().filter(|(of, _)| *of == redaction);
-        &place.insert(made.unwrap_or_else(|| (redaction, redaction.of(whole).into_owned()))).1
+        let made = place.take().filter(|(of, ..)| *of == redaction);
+        let make = || (redaction, redaction.of(whole.0).into_owned(), Shared::default());
+        let (_, masked, shared) = place.insert(made.unwrap_or_else(make));
+        (masked, shared)
     }
 }
 

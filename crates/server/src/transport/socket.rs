@@ -3,6 +3,7 @@
 mod commands;
 mod ingest;
 mod layer;
+mod message;
 mod meter;
 mod pace;
 mod peer;
@@ -40,6 +41,7 @@ const READ_BUFFER: usize = 1_024;
 
 /// Builds Socket.IO with every namespace.
 pub(super) fn build(hub: &Hub, doors: DoorsLayer) -> (HubLayer, SocketEnd) {
+    message::prepare();
     let limits = &hub.0.config.limits;
     // A frame over `body_bytes` gets a typed error; only one far beyond it costs the connection.
     let frame = limits.frame();

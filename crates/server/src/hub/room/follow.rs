@@ -15,7 +15,7 @@ use super::{Budget, Room};
 use crate::auth::Audience;
 use crate::hub::outlet::{Dialect, Outlet, Sent};
 use crate::hub::ring::Ring;
-use crate::hub::snapshot::{SnapshotCache, with_current_status};
+use crate::hub::snapshot::{Snapshot, SnapshotCache, with_current_status};
 use crate::log::{Extent, LogError, Page, Record};
 use crate::metrics::table::{DeliveredEvent, Way};
 
@@ -27,6 +27,8 @@ const GROWTH: u64 = 2;
 /// A subscriber is a position in the ring.
 pub(super) struct Follower {
     pub(super) outlet: Arc<dyn Outlet>,
+    /// As the outlet has it: it is looked at for each event.
+    pub(super) dialect: Dialect,
     /// What its holder sees, as it was when it joined.
     pub(super) audience: Audience,
     /// The last `seq` in its buffer.
@@ -137,6 +139,7 @@ impl Room {
             joined_at: inner.state.as_ref().map_or(0, |state| state.seq),
             generation: inner.generation,
             audience: outlet.audience(&self.id),
+            dialect: outlet.dialect(),
             outlet,
         };
         let mut question = None;
@@ -316,8 +319,7 @@ impl Room {
             };
             // The state of an earlier moment cannot be had, so an update that is late brings the present one.
             let updates = slice.iter().any(|record| &*record.name == "status:update");
-            let reference =
-                (follower.outlet.dialect() == Dialect::Reference && updates).then(|| state.clone());
+            let reference = (follower.dialect == Dialect::Reference && updates).then(|| state.clone());
             let Follower { generation, audience, joined_at, .. } = *follower;
             (follower.outlet.clone(), slice, generation, audience, joined_at, reference)
         };
@@ -399,9 +401,10 @@ impl Room {
             Some(Owed::Snapshot(reason)) => reason.clone(),
             _ => None,
         };
-        let (dialect, audience) = (follower.outlet.dialect(), follower.audience);
-        let payload = snapshots.get(state, dialect, audience, reason.as_ref(), now);
-        let sent = follower.outlet.emit("pipeline:status", &payload);
+        let (dialect, audience) = (follower.dialect, follower.audience);
+        let snapshot = snapshots.get(state, dialect, audience, reason.as_ref(), now);
+        let Snapshot { payload, shared } = &*snapshot;
+        let sent = follower.outlet.emit_shared("pipeline:status", payload, shared);
         if sent == Sent::Buffered {
             let name = DeliveredEvent::of("pipeline:status");
             self.metrics.delivered(name, Way::Socket, 1, payload.get().len());

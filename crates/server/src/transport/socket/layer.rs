@@ -29,7 +29,8 @@ use crate::transport::{Told, not_found, problem_response};
 /// Answers Socket.IO's requests and passes all others on. Made by [`HubBuilder`](crate::HubBuilder).
 #[derive(Clone)]
 pub struct HubLayer {
-    socket: BoxCloneSyncService<Request<Body>, Response, Infallible>,
+    // Shared: a service is cloned for each request, and most are not for Socket.IO.
+    socket: Arc<BoxCloneSyncService<Request<Body>, Response, Infallible>>,
 }
 
 impl HubLayer {
@@ -52,7 +53,7 @@ impl HubLayer {
         let socket = doors.layer(socket);
         let socket =
             service_fn(move |request: Request<Body>| counted(socket.clone(), metrics.clone(), request));
-        Self { socket: BoxCloneSyncService::new(socket) }
+        Self { socket: Arc::new(BoxCloneSyncService::new(socket)) }
     }
 }
 
@@ -215,7 +216,7 @@ impl<S> Layer<S> for HubLayer {
 /// An application with Socket.IO before it.
 #[derive(Clone)]
 pub struct HubService<S> {
-    socket: BoxCloneSyncService<Request<Body>, Response, Infallible>,
+    socket: Arc<BoxCloneSyncService<Request<Body>, Response, Infallible>>,
     inner: S,
 }
 
@@ -238,7 +239,7 @@ where
         let path = request.uri().path();
         let ours = path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if ours {
-            let answer = self.socket.clone().oneshot(request);
+            let answer = BoxCloneSyncService::clone(&self.socket).oneshot(request);
             Box::pin(async move { Ok(answer.await?) })
         } else {
             let answer = self.inner.call(request);

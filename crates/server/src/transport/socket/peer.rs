@@ -13,10 +13,11 @@ use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
 
+use super::message;
 use super::meter::{Meter, Meters};
 use super::rights::Rights;
 use crate::auth::{Audience, Caller};
-use crate::hub::{Dialect, Hub, Outlet, Place, Scope, Sent};
+use crate::hub::{Dialect, Hub, Outlet, Place, Scope, Sent, Shared};
 use crate::metrics::table::DisconnectReason;
 
 /// Who a socket's token says it is, and from where it came.
@@ -99,12 +100,12 @@ impl Peer {
     pub(super) fn tell(&self, event: &str, payload: &RawValue) -> Sent {
         let bytes = event.len() + payload.get().len();
         self.meter.add(bytes);
-        self.put(event, payload, bytes)
+        self.sent(self.socket.emit(event, payload), bytes)
     }
 
-    /// Puts a message into its buffer that was counted.
-    fn put(&self, event: &str, payload: &RawValue, bytes: usize) -> Sent {
-        let sent = match self.socket.emit(event, payload) {
+    /// What became of a message that was counted.
+    fn sent(&self, emitted: Result<(), SendError>, bytes: usize) -> Sent {
+        let sent = match emitted {
             Ok(()) => return Sent::Buffered,
             Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::Full,
             // A client that speaks right after the acknowledgement of its connection may be heard a moment before
@@ -114,6 +115,17 @@ impl Peer {
         };
         self.meter.take_back(bytes);
         sent
+    }
+}
+
+impl Peer {
+    /// Emits unless the right has ended, or as much waits as may.
+    fn emit_by(&self, event: &str, payload: &RawValue, emit: impl FnOnce() -> Result<(), SendError>) -> Sent {
+        if self.rights.are_cut() {
+            return Sent::Gone;
+        }
+        let bytes = event.len() + payload.get().len();
+        if self.meter.take(bytes) { self.sent(emit(), bytes) } else { Sent::Full }
     }
 }
 
@@ -135,11 +147,11 @@ impl Outlet for Peer {
     }
 
     fn emit(&self, event: &str, payload: &RawValue) -> Sent {
-        if self.rights.are_cut() {
-            return Sent::Gone;
-        }
-        let bytes = event.len() + payload.get().len();
-        if self.meter.take(bytes) { self.put(event, payload, bytes) } else { Sent::Full }
+        self.emit_by(event, payload, || self.socket.emit(event, payload))
+    }
+
+    fn emit_shared(&self, event: &str, payload: &RawValue, shared: &Shared) -> Sent {
+        self.emit_by(event, payload, || message::emit(&self.socket, event, payload, shared))
     }
 }
 
