@@ -42,8 +42,11 @@ struct Before {
     stood_in: Option<Lease>,
 }
 
-/// The publishes of one pipeline, in order.
-type OfOne = (PipelineId, Vec<(Publish, Reply)>);
+/// Publishes of one pipeline, in order, and who waits for their answers.
+type Waiting = Vec<(Publish, Reply)>;
+
+/// The publishes of one pipeline.
+type OfOne = (PipelineId, Waiting);
 
 /// Publishes that have to be planned again.
 #[derive(Default)]
@@ -169,7 +172,7 @@ impl Writer {
         mut taken: HashSet<String>,
         may_come_back: bool,
         asks: bool,
-    ) -> Result<(Vec<Planned>, Vec<Batch>), Vec<(Publish, Reply)>> {
+    ) -> Result<(Vec<Planned>, Vec<Batch>), Waiting> {
         let mut planned = Vec::with_capacity(publishes.len());
         let mut batches = Vec::with_capacity(publishes.len());
         let mut publishes = publishes.into_iter();
