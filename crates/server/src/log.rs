@@ -4,6 +4,7 @@
 //! and many share one path.
 
 mod files;
+mod fold;
 mod memory;
 mod place;
 mod record;
