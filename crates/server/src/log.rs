@@ -9,7 +9,8 @@ mod memory;
 mod place;
 mod record;
 #[cfg(feature = "redis")]
-mod redis;
+pub mod redis;
+mod retention;
 pub mod sqlite;
 
 use std::collections::HashMap;
@@ -28,8 +29,11 @@ use crate::auth::Redaction;
 use crate::metrics::Metrics;
 use crate::metrics::cells::micros;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisLog;
 pub use memory::MemoryLog;
 pub use record::{NewRecord, Record};
+pub use retention::Retention;
 pub use sqlite::SqliteLog;
 
 /// What is appended at once: all of it, or nothing.
