@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod follow;
 pub mod limits;
+pub mod nodes;
 pub mod shared;
 pub mod socket;
 
@@ -219,7 +220,7 @@ impl TestHub {
     }
 }
 
-fn short(event: &Value) -> String {
+pub fn short(event: &Value) -> String {
     let (data, name) = (&event["data"], event["event"].as_str().unwrap());
     let words = [&data["file"]["id"], &data["error"]["type"], &data["reason"]];
     let words = words.into_iter().filter_map(Value::as_str);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,9 @@ const GAP_MILLIS: i64 = 5_000;
 struct Common {
     log: MemoryLog,
     clock: Arc<dyn Clock>,
+    order: AtomicU64,
+    /// One for each hub. One that has ended is not waited for.
+    tails: std::sync::Mutex<Vec<mpsc::Sender<TailItem>>>,
     /// Who appends looks and writes at once.
     kept: Mutex<Kept>,
 }
@@ -38,6 +41,25 @@ struct Kept {
     due: HashMap<PipelineId, BTreeMap<Option<ReporterId>, (i64, u32)>>,
     /// When a hub last looked.
     alive: Option<i64>,
+    /// What was appended, or only changed leases.
+    journal: Vec<Entry>,
+}
+
+/// An append that was taken.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its place among all that was [ordered](SharedLog::order).
+    pub order: u64,
+    /// When, by the log's clock, in milliseconds.
+    pub at: i64,
+    /// By which hub.
+    pub hub: usize,
+    /// The end of the sequence before it …
+    pub after: u64,
+    /// … and after.
+    pub seq: u64,
+    /// What it did to leases.
+    pub leases: Vec<OfLease>,
 }
 
 /// How a hub is cut off.
@@ -56,12 +78,13 @@ const GONE: u8 = 3;
 
 /// A hub's share of it.
 pub struct SharedLog {
+    number: usize,
     common: Arc<Common>,
     tail: std::sync::Mutex<Option<mpsc::Receiver<TailItem>>>,
     cut: AtomicU8,
     /// Appends go one by one where the test has hold of them.
     gate: Semaphore,
-    silent_millis: std::sync::atomic::AtomicU64,
+    silent_millis: AtomicU64,
 }
 
 /// More appends than there are.
@@ -77,26 +100,23 @@ pub fn shared_logs(hubs: usize) -> Vec<Arc<dyn EventLog>> {
 pub fn shared_logs_by(hubs: usize, clock: impl Clock) -> Vec<Arc<SharedLog>> {
     let log = MemoryLog::new(&HubLimits::default());
     let mut source = log.take_tail().unwrap();
-    let common = Arc::new(Common { log, clock: Arc::new(clock), kept: Mutex::default() });
-    let (tails, receivers): (Vec<_>, Vec<_>) = (0..hubs).map(|_| mpsc::channel(1_024)).unzip();
+    let common = Arc::new(Common {
+        log,
+        clock: Arc::new(clock),
+        order: AtomicU64::new(0),
+        tails: std::sync::Mutex::default(),
+        kept: Mutex::default(),
+    });
+    let logs = (0..hubs).map(|_| SharedLog::of(&common)).collect();
     tokio::spawn(async move {
         while let Some(item) = source.recv().await {
+            let tails = common.tails.lock().unwrap().clone();
             for tail in &tails {
-                // A hub that has ended is not waited for.
                 let _ = tail.send(item.clone()).await;
             }
         }
     });
-    let share = |tail| {
-        Arc::new(SharedLog {
-            common: common.clone(),
-            tail: std::sync::Mutex::new(Some(tail)),
-            cut: AtomicU8::new(WHOLE),
-            gate: Semaphore::new(MANY),
-            silent_millis: std::sync::atomic::AtomicU64::new(0),
-        })
-    };
-    receivers.into_iter().map(share).collect()
+    logs
 }
 
 impl Common {
@@ -159,6 +179,25 @@ impl Kept {
 }
 
 impl SharedLog {
+    fn of(common: &Arc<Common>) -> Arc<Self> {
+        let (tail, receiver) = mpsc::channel(1_024);
+        let mut tails = common.tails.lock().unwrap();
+        tails.push(tail);
+        Arc::new(Self {
+            number: tails.len() - 1,
+            common: common.clone(),
+            tail: std::sync::Mutex::new(Some(receiver)),
+            cut: AtomicU8::new(WHOLE),
+            gate: Semaphore::new(MANY),
+            silent_millis: AtomicU64::new(0),
+        })
+    }
+
+    /// A share for a hub that starts now. Nothing may be under way.
+    pub fn another(&self) -> Arc<Self> {
+        Self::of(&self.common)
+    }
+
     /// Cuts the hub off.
     pub fn cut(&self, how: Cut) {
         self.cut.store(if how == Cut::Before { BEFORE } else { AFTER }, Ordering::SeqCst);
@@ -184,6 +223,16 @@ impl SharedLog {
     pub fn let_go(&self) {
         self.gate.forget_permits(MANY);
         self.gate.add_permits(MANY);
+    }
+
+    /// The next place in one order of all that tests look at.
+    pub fn order(&self) -> u64 {
+        self.common.order.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// What was appended, in order.
+    pub async fn journal(&self) -> Vec<Entry> {
+        self.common.kept.lock().await.journal.clone()
     }
 
     /// The store has not answered for so long; zero: it answers.
@@ -233,14 +282,17 @@ impl EventLog for SharedLog {
         if self.common.position(pipeline).await?.as_ref() != on {
             return Err(LogError::moved());
         }
+        let after = on.map_or(0, |on| on.seq);
         let now = self.common.now();
         if !kept.hold(pipeline, leases, now) {
             return Err(LogError::heard());
         }
         let appended =
             if batches.is_empty() { Vec::new() } else { self.common.log.append(pipeline, batches).await? };
-        if self.common.position(pipeline).await?.is_some() {
+        if let Some(there) = self.common.position(pipeline).await? {
             kept.change(pipeline, leases, now);
+            let (order, leases) = (self.order(), leases.to_vec());
+            kept.journal.push(Entry { order, at: now, hub: self.number, after, seq: there.seq, leases });
         }
         drop(kept);
         if self.cut.load(Ordering::SeqCst) == AFTER {
