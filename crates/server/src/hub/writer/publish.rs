@@ -116,11 +116,12 @@ impl Writer {
     /// Where other hubs append too: brings the desk to where the pipeline is, as far as that is known, and asks for the leases if
     /// something will be decided by them.
     async fn look_before(&mut self, of: &OfOne) -> Result<(), LogError> {
+        // Where that cannot be seen nothing is decided: a pipeline that another hub opened would be taken for one that is not there, and
+        // its reporter told so.
         if of.moved {
-            self.catch_up_after(&of.pipeline, &LogError::moved()).await;
-        } else if let Err(error) = self.stand_at_end(&of.pipeline).await {
-            // What is planned is refused then, and this tried again.
-            tracing::warn!(pipeline = %of.pipeline, %error, "cannot see what other hubs appended");
+            self.catch_up(&of.pipeline).await?;
+        } else {
+            self.stand_at_end(&of.pipeline).await?;
         }
         let Some(desk) = self.desks.get(&of.pipeline) else { return Ok(()) };
         let decides = |publish: &Publish| {
