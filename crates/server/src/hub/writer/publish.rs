@@ -116,6 +116,10 @@ impl Writer {
     /// Where other hubs append too: brings the desk to where the pipeline is, as far as that is known, and asks for the leases if
     /// something will be decided by them.
     async fn look_before(&mut self, of: &OfOne) -> Result<(), LogError> {
+        if self.hub.log.silent_for().is_some() {
+            // Also what would not be written at once: nobody else could know of it.
+            return Err(LogError::silent());
+        }
         if of.moved {
             self.catch_up_after(&of.pipeline, &LogError::moved()).await;
         } else if let Err(error) = self.stand_at_end(&of.pipeline).await {
