@@ -61,9 +61,10 @@ async fn leases_are_kept_by_one_clock_and_ended_by_one_node() {
     let alone = one.append_on(&id("p"), Some(&at(1)), batches, &leases).await.unwrap_err();
     assert_eq!(alone.kind, LogErrorKind::Heard, "another has a lease");
     let ((first, leases), (second, _)) = (lapse(false), lapse(false));
+    let (p, end) = (id("p"), at(1));
     let (first, second) = tokio::join!(
-        one.append_on(&id("p"), Some(&at(1)), first, &leases),
-        two.append_on(&id("p"), Some(&at(1)), second, &leases)
+        one.append_on(&p, Some(&end), first, &leases),
+        two.append_on(&p, Some(&end), second, &leases)
     );
     let kinds = [first.err().map(|error| error.kind), second.err().map(|error| error.kind)];
     assert!(kinds.contains(&None) && kinds.contains(&Some(LogErrorKind::Moved)), "{kinds:?}");
