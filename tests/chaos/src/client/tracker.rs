@@ -221,10 +221,12 @@ impl Tracker {
         }
     }
 
-    /// Where nothing is kept, events of a pipeline that was forgotten may overtake the answer that says so.
+    /// Where nothing is kept, events of a pipeline that was forgotten may overtake the answer that says so; and where a
+    /// store is emptied under a hub that lives, they are all that tells of it.
     fn may_be_new_life(&self, event: &Cursor) -> bool {
         let other = self.at.as_ref().is_some_and(|at| at.epoch != event.epoch);
-        self.wants_resync || (other && !self.oracle.keeps() && !self.asked.answered)
+        let untold = !self.asked.answered || self.oracle.was_emptied();
+        self.wants_resync || (other && self.oracle.forgets() && untold)
     }
 
     fn snapshot(&mut self, head: &Head, via: Via) {

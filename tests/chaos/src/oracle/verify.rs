@@ -44,7 +44,7 @@ impl Oracle {
             };
             // Progress that was held back comes after what was reported after it; and to a hub that has forgotten the
             // client library says again what is under way, whatever it has said since.
-            let says_again = !self.keeps && sent.acked == Some(Acked::Somewhere);
+            let says_again = self.forgets() && sent.acked == Some(Acked::Somewhere);
             if sent.must_arrive && !says_again {
                 let last = newest.entry(&sent.reporter).or_insert((sent.number, mark));
                 if last.0 > sent.number {
@@ -56,8 +56,9 @@ impl Oracle {
         for (mark, sent) in known.sent.iter().filter(|(_, sent)| sent.must_arrive) {
             let until = match &sent.acked {
                 None => continue,
-                Some(Acked::Until(until)) if until.epoch != log.head.epoch => continue,
-                Some(Acked::Somewhere) if !self.keeps => continue,
+                Some(Acked::Until(until)) if until.epoch != log.head.epoch && !sent.secure => continue,
+                Some(Acked::Somewhere) if !self.keeps() => continue,
+                // The count goes on where the end was lost, so places of another epoch hold too.
                 Some(Acked::Until(until)) => until.seq,
                 Some(Acked::Somewhere) => u64::MAX,
             };
@@ -92,8 +93,11 @@ impl Oracle {
                 }
             }
         }
-        if let Some(difference) = difference(&log.folded, &log.shown) {
-            wrong.push(format!("the state the hub shows is not what its log gives: {difference}"));
+        wrong.extend(ended_files_move(log));
+        for shown in &log.shown {
+            if let Some(difference) = difference(&log.folded, shown) {
+                wrong.push(format!("the state a hub shows is not what the log gives: {difference}"));
+            }
         }
         let more = wrong.len().saturating_sub(TOLD);
         findings.wrong.extend(wrong.into_iter().take(TOLD).map(|wrong| format!("{}: {wrong}", log.pipeline)));
@@ -101,6 +105,30 @@ impl Oracle {
             findings.wrong.push(format!("{}: and {more} more", log.pipeline));
         }
     }
+}
+
+/// Progress after an end: of a file that nobody has taken up again. One that was interrupted may go on, as its
+/// reporter may only have been cut off.
+fn ended_files_move(log: &Log) -> Vec<String> {
+    let mut ended: HashMap<&str, u64> = HashMap::new();
+    let mut wrong = Vec::new();
+    for event in &log.events {
+        let Some(file) = event.file.as_deref() else { continue };
+        match event.name.as_str() {
+            "file:completed" | "file:failed" | "file:skipped" | "file:cancelled" if !event.interrupted => {
+                ended.insert(file, event.seq);
+            }
+            "file:progress" => {
+                if let Some(end) = ended.get(file) {
+                    wrong.push(format!("{file} has progress at {} after its end at {end}", event.seq));
+                }
+            }
+            _ => {
+                ended.remove(file);
+            }
+        }
+    }
+    wrong
 }
 
 impl Findings {
