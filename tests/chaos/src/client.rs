@@ -1,5 +1,6 @@
 //! Clients of every kind. Each leaves, sleeps and comes back as chance has it, and tells its tracker what it was given.
 
+pub(crate) mod official;
 pub(crate) mod poll;
 pub(crate) mod real;
 pub(crate) mod socket;

@@ -38,6 +38,12 @@ pub struct Options {
     /// How durable the SQLite log shall be.
     #[arg(long, default_value = "commit")]
     pub durability: String,
+    /// A `node_modules` with socket.io-client: where there are casts, one such client for each pipeline is in them.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub node_modules: Option<PathBuf>,
+    /// A Python with python-socketio: the same.
+    #[arg(long, value_name = "PROGRAM")]
+    pub python: Option<PathBuf>,
     /// How many clients of the avalanche. Default: as many as the descriptors of a process allow, 5,000 to 18,000.
     #[arg(long)]
     pub clients: Option<usize>,

@@ -98,6 +98,8 @@ enum Acked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Via {
     Socket,
+    /// A socket of an official client, which hands out what it has parsed.
+    Official,
     /// A page of events, which reads through to the log.
     Http,
     /// A stream of server-sent events, which does so too.

@@ -199,8 +199,8 @@ impl Tracker {
         let place = head.at();
         match verdict(self.at.as_ref(), Incoming::Event(&place)) {
             Verdict::Apply => {
-                // The text of a page's events is not as it came, so it cannot be held against that of others.
-                let text = (via != Via::Http).then_some(text);
+                // Where it came parsed the text is not as it was, so it cannot be held against that of others.
+                let text = matches!(via, Via::Socket | Via::Stream).then_some(text);
                 let delivered = Delivered { name, mark: head.chaos_id.as_deref(), text };
                 let same = self.oracle.saw(&self.pipeline, &place, delivered);
                 self.check(same);
@@ -240,7 +240,7 @@ impl Tracker {
                 let permitted =
                     self.oracle.may_reset(&self.pipeline, via, &since, head.reason.as_ref(), Some(&place));
                 self.check(permitted);
-                if via != Via::Socket {
+                if !matches!(via, Via::Socket | Via::Official) {
                     self.counts.reset += 1;
                 }
             }

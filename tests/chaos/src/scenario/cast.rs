@@ -121,6 +121,12 @@ async fn others(
         });
         cast.lanes.push(lane);
     }
+    for official in &stage.official {
+        let name = format!("{} {number}", official.name);
+        let lane = misbehaving(stage, &name, 1_000..=8_000).await?;
+        cast.clients.push(client::official::start(setup, &name, &lane, pipeline, official)?);
+        cast.lanes.push(lane);
+    }
     let choices = [
         ("auto", TransportChoice::Auto),
         ("websocket", TransportChoice::Websocket),

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::Order;
+use crate::client::official::Official;
 use crate::client::{Client, Counts, Phase, Setup, http};
 use crate::hub::Hub;
 use crate::hubs::{Hubs, Plan};
@@ -34,6 +35,8 @@ pub(crate) struct Stage {
     pub(crate) hubs: Hubs,
     pub(crate) oracle: Arc<Oracle>,
     pub(crate) http: reqwest::Client,
+    /// The programs of official clients, as far as they are there.
+    pub(crate) official: Vec<Official>,
     phase: watch::Sender<Phase>,
     /// Removed with everything in it when the scenario is over.
     _folder: TempDir,
@@ -55,6 +58,7 @@ impl Stage {
             hubs,
             oracle,
             http: http(Duration::from_secs(10))?,
+            official: Official::all(&order.options, folder.path())?,
             phase: watch::Sender::new(Phase::Storm),
             _folder: folder,
         })
