@@ -3,9 +3,13 @@
 
 #[path = "support/records.rs"]
 mod records;
+#[cfg(feature = "redis")]
+#[path = "support/redis.rs"]
+mod server;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use ragpulse_protocol::{Cursor, Epoch, FileState, Timestamp};
 use ragpulse_server::clock::ManualClock;
 use ragpulse_server::config::HubLimits;
@@ -22,11 +26,21 @@ struct Subject {
     _directory: Option<tempfile::TempDir>,
 }
 
-fn memory(limits: HubLimits) -> Subject {
-    Subject { log: Arc::new(MemoryLog::new(&limits)), _directory: None }
+fn memory(limits: HubLimits) -> BoxFuture<'static, Subject> {
+    Box::pin(async move { Subject { log: Arc::new(MemoryLog::new(&limits)), _directory: None } })
 }
 
-fn sqlite(limits: HubLimits) -> Subject {
+#[cfg(feature = "redis")]
+fn redis(limits: HubLimits) -> BoxFuture<'static, Subject> {
+    let clock = ManualClock::new(Timestamp::from_millis(2_000));
+    Box::pin(async move { Subject { log: server::log(&limits, clock).await, _directory: None } })
+}
+
+fn sqlite(limits: HubLimits) -> BoxFuture<'static, Subject> {
+    Box::pin(async move { in_sqlite(limits) })
+}
+
+fn in_sqlite(limits: HubLimits) -> Subject {
     let directory = tempfile::tempdir().unwrap();
     let mut options = SqliteOptions::new(directory.path().join("store.db"));
     options.retention.events_per_pipeline = limits.log_events as u64;
@@ -47,6 +61,11 @@ macro_rules! on_every_log {
             async fn sqlite() {
                 super::$name(super::sqlite).await;
             }
+            #[cfg(feature = "redis")]
+            #[tokio::test]
+            async fn redis() {
+                super::$name(super::redis).await;
+            }
         }
     )* };
 }
@@ -65,7 +84,7 @@ on_every_log! {
     a_hub_that_starts_gets_everything;
 }
 
-type Make = fn(HubLimits) -> Subject;
+type Make = fn(HubLimits) -> BoxFuture<'static, Subject>;
 
 async fn append(log: &dyn EventLog, names: &[(&str, &str)]) -> Appended {
     let records = names.iter().map(|(name, file)| record(name, file, None)).collect();
@@ -73,7 +92,7 @@ async fn append(log: &dyn EventLog, names: &[(&str, &str)]) -> Appended {
 }
 
 async fn places_count_without_holes(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let first = append(log, &[("pipeline:online", ""), ("file:queued", "a")]).await;
     assert_eq!((first.seq, &first.places), (2, &vec![Some(1), Some(2)]));
@@ -93,7 +112,7 @@ async fn places_count_without_holes(make: Make) {
 }
 
 async fn an_id_is_taken_once(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     assert_eq!(log.seen(&id("p"), &["1"]).await.unwrap(), [false], "of a pipeline that is not there");
     let mut one = batch(
@@ -116,7 +135,7 @@ async fn an_id_is_taken_once(make: Make) {
 }
 
 async fn batches_are_appended_all_or_none(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     append(log, &[("pipeline:online", "")]).await;
     let mut broken = record("file:queued", "b", Some("broken"));
@@ -138,7 +157,7 @@ async fn batches_are_appended_all_or_none(make: Make) {
 }
 
 async fn previous_states_are_filled_in(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let names = ["pipeline:online", "file:queued", "file:processing", "file:completed", "file:queued"];
     let appended = append(log, &names.map(|name| (name, "a"))).await;
@@ -150,7 +169,7 @@ async fn previous_states_are_filled_in(make: Make) {
 }
 
 async fn a_read_goes_on_where_it_was_left(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let names: Vec<(&str, &str)> = vec![("pipeline:online", ""); 25];
     let epoch = append(log, &names).await.epoch;
@@ -185,7 +204,7 @@ async fn a_read_goes_on_where_it_was_left(make: Make) {
 async fn what_is_trimmed_is_told(make: Make) {
     let mut limits = HubLimits::default();
     limits.log_events = 10;
-    let subject = make(limits);
+    let subject = make(limits).await;
     let log = &*subject.log;
     let epoch = append(log, &[("pipeline:online", ""); 30]).await.epoch;
     let at = |seq| Cursor { epoch: epoch.clone(), seq };
@@ -209,7 +228,7 @@ async fn what_is_trimmed_is_told(make: Make) {
 }
 
 async fn files_are_listed_and_found(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     append(log, &[("pipeline:online", "")]).await;
     for number in 0..30 {
@@ -229,7 +248,7 @@ async fn files_are_listed_and_found(make: Make) {
 }
 
 async fn history_is_looked_up(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     for number in 0..20 {
         let file = format!("f{}", number % 4);
@@ -266,7 +285,7 @@ async fn history_is_looked_up(make: Make) {
 }
 
 async fn forgetting_begins_a_new_life(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let mut tail = log.take_tail().unwrap();
     let first = log
@@ -301,7 +320,7 @@ async fn forgetting_begins_a_new_life(make: Make) {
 }
 
 async fn the_tail_has_everything_in_order(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = subject.log.clone();
     let mut tail = log.take_tail().unwrap();
     assert!(log.take_tail().is_none(), "it can be taken once");
@@ -331,7 +350,7 @@ async fn the_tail_has_everything_in_order(make: Make) {
 }
 
 async fn a_hub_that_starts_gets_everything(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     append(log, &[("pipeline:online", ""), ("file:queued", "a"), ("file:processing", "b")]).await;
     let stored = log.load().await.unwrap();

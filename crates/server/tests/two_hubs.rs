@@ -7,14 +7,25 @@ use std::time::Duration;
 
 use ragpulse_protocol::Timestamp;
 use ragpulse_server::Hub;
-use ragpulse_server::clock::ManualClock;
+use ragpulse_server::clock::{Clock, ManualClock, SystemClock};
+use ragpulse_server::log::EventLog;
 use serde_json::{Value, json};
 use support::shared::shared_logs;
 use support::{TestHub, file, online};
 
+/// One log for two hubs: in memory, or with `RAGPULSE_TEST_STORE=redis` in Redis.
+async fn logs(clock: impl Clock + Clone) -> Vec<Arc<dyn EventLog>> {
+    #[cfg(feature = "redis")]
+    if std::env::var("RAGPULSE_TEST_STORE").as_deref() == Ok("redis") {
+        return support::redis::shared_logs(2, clock).await;
+    }
+    let _ = clock;
+    shared_logs(2)
+}
+
 async fn two() -> [TestHub; 2] {
     let mut hubs = Vec::new();
-    for log in shared_logs(2) {
+    for log in logs(SystemClock::default()).await {
         hubs.push(TestHub::on_log(Hub::builder(), log).await);
     }
     hubs.try_into().unwrap_or_else(|_| panic!("two"))
@@ -24,7 +35,7 @@ async fn two() -> [TestHub; 2] {
 async fn two_timed() -> ([TestHub; 2], ManualClock) {
     let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
     let mut hubs = Vec::new();
-    for log in shared_logs(2) {
+    for log in logs(clock.clone()).await {
         hubs.push(TestHub::on_log(Hub::builder().clock(clock.clone()), log).await);
     }
     (hubs.try_into().unwrap_or_else(|_| panic!("two")), clock)

@@ -105,7 +105,7 @@ impl Inner {
         batches: Vec<Batch>,
     ) -> Result<Vec<Appended>, LogError> {
         let began = self.clock.steady();
-        let appended = self.log.append_on(pipeline, on, batches).await;
+        let appended = self.log.append_on(pipeline, on, batches, &[]).await;
         match &appended {
             Ok(_) => self.metrics.log_append.add((), micros(self.clock.steady().saturating_sub(began)), 1),
             Err(error) => {
@@ -113,7 +113,7 @@ impl Inner {
                     LogErrorKind::Full => Some(LogFailure::Full),
                     LogErrorKind::Unavailable => Some(LogFailure::Unavailable),
                     // The log did as it should.
-                    LogErrorKind::Moved => None,
+                    LogErrorKind::Moved | LogErrorKind::Heard => None,
                 };
                 failure.into_iter().for_each(|failure| self.metrics.log_failures.add(failure, 1));
             }
@@ -292,11 +292,11 @@ pub(crate) fn unknown_pipeline(pipeline: &PipelineId) -> Problem {
 /// What a client is told of an error of the log.
 pub(crate) fn store_problem(error: &LogError) -> Problem {
     match error.kind {
-        LogErrorKind::Moved => tracing::debug!(%error, "too many at once"),
+        LogErrorKind::Moved | LogErrorKind::Heard => tracing::debug!(%error, "too many at once"),
         LogErrorKind::Full | LogErrorKind::Unavailable => tracing::error!(%error, "the log failed"),
     }
     match error.kind {
-        LogErrorKind::Moved => Problem::new(
+        LogErrorKind::Moved | LogErrorKind::Heard => Problem::new(
             Code::Overloaded,
             "Other hubs take events of this pipeline faster than this one can. Nothing was taken; send this again.",
         ),

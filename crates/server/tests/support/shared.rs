@@ -8,8 +8,8 @@ use ragpulse_protocol::http::FilesPage;
 use ragpulse_protocol::{Cursor, PipelineId};
 use ragpulse_server::config::HubLimits;
 use ragpulse_server::log::{
-    Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, MemoryLog, Page,
-    Stored, TailItem,
+    Appended, Batch, EventLog, Extent, FilesQuery, HistoryPage, HistoryQuery, LogError, MemoryLog, OfLease,
+    Page, Stored, TailItem,
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -60,6 +60,7 @@ impl EventLog for SharedLog {
         pipeline: &PipelineId,
         on: Option<&Cursor>,
         batches: Vec<Batch>,
+        _leases: &[OfLease],
     ) -> Result<Vec<Appended>, LogError> {
         let _turn = self.common.turn.lock().await;
         let there = self.common.log.stored(pipeline).await?;
