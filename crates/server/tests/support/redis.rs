@@ -115,6 +115,15 @@ impl Redis {
         }
     }
 
+    /// Has it end in order, with everything written.
+    pub async fn stop(&mut self) {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        // It answers by ending.
+        let _: Result<redis::Value, _> = redis::cmd("SHUTDOWN").query_async(&mut connection).await;
+        self.kill();
+    }
+
     /// Says something to it.
     pub async fn say(&self, words: &[&str]) -> redis::Value {
         let client = redis::Client::open(self.url()).unwrap();
@@ -183,4 +192,50 @@ pub async fn shared_logs(hubs: usize, clock: impl Clock) -> Vec<Arc<dyn EventLog
         logs.push(Arc::new(RedisLog::open(options.clone()).await.unwrap()));
     }
     logs
+}
+
+/// A way to a server that can be cut and mended.
+pub struct Proxy {
+    port: u16,
+    open: tokio::sync::watch::Sender<bool>,
+}
+
+impl Proxy {
+    pub async fn to(port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let open = tokio::sync::watch::Sender::new(true);
+        let watching = open.subscribe();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut open = watching.clone();
+                tokio::spawn(async move {
+                    if !*open.borrow() {
+                        return;
+                    }
+                    let Ok(mut server) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = open.wait_for(|open| !open) => {}
+                    }
+                });
+            }
+        });
+        Self { port: own, open }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Ends all connections, and lets none pass.
+    pub fn cut(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub fn mend(&self) {
+        self.open.send_replace(true);
+    }
 }

@@ -56,7 +56,13 @@ impl Link {
 
     /// Waits until somebody finds the session broken.
     pub(super) async fn broken(&self) {
-        self.broken.notified().await;
+        loop {
+            self.broken.notified().await;
+            // It may have been another session that this was about.
+            if self.current.lock().is_none() {
+                return;
+            }
+        }
     }
 
     /// What a fault of a session means for who called.
