@@ -59,7 +59,7 @@ impl Probe {
     /// Reports something that is always in order.
     pub(crate) async fn report(&self) -> Result<Answer, AnyError> {
         let url = format!("{}/api/pipelines/probe-of-{}/events", self.hub, self.name.replace(' ', "-"));
-        let online = json!([{ "event": "pipeline:online", "pipeline_type": "local_files" }]);
+        let online = json!([{ "event": "pipeline:online", "data": { "pipeline_type": "local_files" } }]);
         answer(self.http.post(url).json(&online)).await
     }
 
