@@ -5,6 +5,7 @@
 
 mod build;
 mod feed;
+mod look;
 mod outlet;
 mod places;
 mod read;

@@ -7,6 +7,7 @@ mod support;
 
 use std::sync::Arc;
 
+use ragpulse_protocol::PipelineId;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_server::Hub;
 use ragpulse_server::log::RedisLog;
@@ -17,6 +18,10 @@ use support::follow::Follower;
 use support::redis::{Proxy, Redis};
 use support::socket::Socket;
 use support::{TestHub, eventually, file, online};
+
+fn p() -> PipelineId {
+    PipelineId::new("p").unwrap()
+}
 
 /// A hub on a log of this server. Hubs on the same prefix are one.
 async fn hub(redis: &Redis, prefix: &str) -> TestHub {
@@ -88,10 +93,7 @@ async fn what_one_hub_takes_the_other_delivers() {
     // What one forgets all forget.
     let (status, _) = one.send(reqwest::Method::DELETE, "/api/pipelines/p", "application/json", "").await;
     assert!(status.is_success(), "{status}");
-    eventually("it is forgotten", async || {
-        two.get("/api/pipelines/p/events").await.0 == StatusCode::NOT_FOUND
-    })
-    .await;
+    eventually("it is forgotten", async || two.hub.state(&p()).is_none()).await;
     two.publish("p", json!([online()])).await;
     one.until("p", |state| state["seq"] == 1).await;
 }
@@ -142,20 +144,17 @@ async fn a_redis_that_may_have_lost_its_end_begins_new_epochs() {
 #[tokio::test]
 async fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_takes_nothing_twice() {
     let redis = Redis::start(&[]);
-    let hub = Arc::new(hub(&redis, "t").await);
+    let hub = hub(&redis, "t").await;
     hub.publish("p", json!([online()])).await;
     redis.signal("STOP");
     // It hangs at first: its answer may be lost, so the hub does not repeat it, and the reporter does.
-    let reporting = tokio::spawn({
-        let hub = hub.clone();
-        async move {
-            persist(&hub, json!([with_id("file:processing", "a"), with_id("file:completed", "a")])).await
-        }
-    });
-    refuses(&hub).await;
-    assert_eq!(hub.state("p").await["seq"].as_u64().unwrap(), 1);
-    redis.signal("CONT");
-    reporting.await.unwrap();
+    let reporting = persist(&hub, json!([with_id("file:processing", "a"), with_id("file:completed", "a")]));
+    let meanwhile = async {
+        refuses(&hub).await;
+        assert_eq!(hub.state("p").await["seq"], 1, "what is known is served");
+        redis.signal("CONT");
+    };
+    tokio::join!(reporting, meanwhile);
     let state = hub.until("p", |state| state["counts"]["completed"] == 1).await;
     assert_eq!(state["counts"]["processing"], 0);
     let story = hub.story("p").await;
@@ -172,10 +171,7 @@ async fn a_redis_that_was_emptied_is_begun_anew_by_reporters() {
     redis.say(&["FLUSHALL"]).await;
     // It cuts no connection; nobody calls; both notice.
     for hub in [&one, &two] {
-        eventually("it is gone", async || {
-            hub.get("/api/pipelines/p/events").await.0 == StatusCode::NOT_FOUND
-        })
-        .await;
+        eventually("it is gone", async || hub.hub.state(&p()).is_none()).await;
     }
     let mut unknown = Value::Null;
     eventually("the reporter is told", async || {

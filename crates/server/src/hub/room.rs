@@ -30,6 +30,9 @@ use crate::log::Record;
 use crate::metrics::Metrics;
 use crate::metrics::table::{DeliveredEvent, Way};
 
+/// For how long at most it is believed that somebody is heard, where the log keeps the leases.
+const BELIEVED_MILLIS: i64 = 60_000;
+
 /// One pipeline on this node; also an id that is held for subscribers before its pipeline exists.
 pub(crate) struct Room {
     pub(crate) id: PipelineId,
@@ -37,6 +40,8 @@ pub(crate) struct Room {
     /// The last `seq` applied; 0 while the pipeline is not known.
     head: watch::Sender<u64>,
     heard: AtomicI64,
+    /// Until when somebody who reports counts as heard, as far as is known here. Only where the log keeps the leases.
+    live_until: AtomicI64,
     budget: Budget,
     metrics: Arc<Metrics>,
 }
@@ -84,6 +89,21 @@ pub(crate) enum Read {
     State(Box<PipelineStatus>, Option<ResetReason>),
 }
 
+/// Who counts as heard for long may leave by another hub, and that is not told: so it is asked again.
+fn believed(until: Timestamp, now: Timestamp) -> i64 {
+    until.as_millis().min(now.as_millis().saturating_add(BELIEVED_MILLIS))
+}
+
+impl RoomInner {
+    fn set_liveness(&mut self, liveness: Liveness) {
+        let state = self.state.as_mut().filter(|state| state.is_online() && state.liveness != liveness);
+        if let Some(state) = state {
+            state.liveness = liveness;
+            self.snapshots.forget();
+        }
+    }
+}
+
 impl Room {
     pub(crate) fn new(id: PipelineId, limits: &HubLimits, metrics: &Arc<Metrics>) -> Self {
         Self {
@@ -100,6 +120,7 @@ impl Room {
             }),
             head: watch::Sender::new(0),
             heard: AtomicI64::new(0),
+            live_until: AtomicI64::new(0),
             budget: Budget { events: limits.replay_events, bytes: limits.replay_bytes },
             metrics: metrics.clone(),
         }
@@ -156,8 +177,35 @@ impl Room {
         Timestamp::from_millis(self.heard.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn hear(&self, now: Timestamp) {
-        self.heard.store(now.as_millis(), Ordering::Relaxed);
+    /// Somebody who reports was heard here, and counts as heard until then.
+    pub(crate) fn hear(&self, heard: Timestamp, live_until: Option<Timestamp>, now: Timestamp) {
+        self.heard.fetch_max(heard.as_millis(), Ordering::Relaxed);
+        if let Some(until) = live_until {
+            self.live_until.store(believed(until, now), Ordering::Relaxed);
+        }
+    }
+
+    /// The log said so. What was heard here meanwhile counts too.
+    pub(crate) fn found_heard(&self, heard: Timestamp, live_until: Option<Timestamp>, now: Timestamp) {
+        self.heard.fetch_max(heard.as_millis(), Ordering::Relaxed);
+        if let Some(until) = live_until {
+            self.live_until.fetch_max(believed(until, now), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its pipeline is online, and nobody is known to be heard any more.
+    pub(crate) fn looks_late(&self, now: Timestamp) -> bool {
+        self.live_until.load(Ordering::Relaxed) <= now.as_millis()
+            && self.with_state(PipelineStatus::is_online) == Some(true)
+    }
+
+    /// It was found late, unless somebody was heard meanwhile.
+    pub(crate) fn found_late(&self, now: Timestamp) {
+        let mut inner = self.inner.lock();
+        // Who is heard says so before it takes the lock to set it live.
+        if self.live_until.load(Ordering::Relaxed) <= now.as_millis() {
+            inner.set_liveness(Liveness::Late);
+        }
     }
 
     /// Takes over a state and its last events from the log, for a hub that starts.
@@ -203,11 +251,7 @@ impl Room {
 
     /// What time alone changes: whether the reporters of an online pipeline are heard.
     pub(crate) fn set_liveness(&self, liveness: Liveness) {
-        let mut inner = self.inner.lock();
-        if let Some(state) = inner.state.as_mut().filter(|state| state.is_online()) {
-            state.liveness = liveness;
-            inner.snapshots.forget();
-        }
+        self.inner.lock().set_liveness(liveness);
     }
 
     /// Applies the next event and hands it to everybody at the head.

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod follow;
 pub mod limits;
+pub mod nodes;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod shared;
@@ -226,7 +227,7 @@ impl TestHub {
     }
 }
 
-fn short(event: &Value) -> String {
+pub fn short(event: &Value) -> String {
     let (data, name) = (&event["data"], event["event"].as_str().unwrap());
     let words = [&data["file"]["id"], &data["error"]["type"], &data["reason"]];
     let words = words.into_iter().filter_map(Value::as_str);

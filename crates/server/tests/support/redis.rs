@@ -68,7 +68,8 @@ impl Redis {
         if let Err(error) = found {
             panic!("redis-server ({error}): install Debian's package redis-server");
         }
-        let script = r#"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r nothing; kill -9 $!; wait"#;
+        let script =
+            r#"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r nothing; kill -9 $! 2>/dev/null; wait"#;
         let mut child = Command::new("sh")
             .args(["-c", script, "sh", "--bind", "127.0.0.1", "--save", "", "--port"])
             .arg(self.port.to_string())
