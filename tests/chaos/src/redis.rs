@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use ragpulse_protocol::PipelineId;
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamRangeReply;
 use rustix::process::Signal;
@@ -24,6 +25,8 @@ use crate::run::{AnyError, Run};
 
 /// How long it may take until it answers.
 const START_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may take to answer on a machine that has much to do.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// How long a mark may take into its file.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 /// The key of the marks by which the harness finds out how far the file is.
@@ -121,7 +124,11 @@ impl Redis {
     }
 
     async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        redis::Client::open(format!("redis://{}/", self.address))?.get_multiplexed_async_connection().await
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(ANSWER_WITHIN))
+            .set_response_timeout(Some(ANSWER_WITHIN));
+        let client = redis::Client::open(format!("redis://{}/", self.address))?;
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     /// SIGKILL. What it wrote is with the system, so nothing of it is lost.

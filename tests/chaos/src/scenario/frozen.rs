@@ -76,7 +76,8 @@ async fn check(stage: &Stage, probe: &Probe, pipeline: &PipelineId) -> Result<()
     if ready.status != StatusCode::SERVICE_UNAVAILABLE {
         stage.fail(format!("/ready of {name} says {}: {}", ready.status, ready.text));
     }
-    for path in [format!("/api/pipelines/{pipeline}/events"), format!("/api/pipelines/{pipeline}")] {
+    let paths = ["events", "files"].map(|what| format!("/api/pipelines/{pipeline}/{what}"));
+    for path in paths.into_iter().chain(["/api/rag-status".to_owned()]) {
         let state = probe.get(&path).await?;
         if state.status != StatusCode::OK || state.stale.is_none() {
             let (status, stale) = (state.status, state.stale);
