@@ -7,8 +7,11 @@
 mod log;
 mod verify;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use ragpulse_protocol::command::PublishReceipt;
@@ -31,6 +34,7 @@ const LOG: u64 = 100_000;
 pub(crate) struct Oracle {
     /// Whether a hub that was killed comes back with the same sequences.
     keeps: bool,
+    began: Instant,
     losses: Mutex<Losses>,
     pipelines: Mutex<HashMap<PipelineId, Known>>,
 }
@@ -49,6 +53,8 @@ struct Losses {
 /// What is known of one pipeline.
 #[derive(Debug, Default)]
 struct Known {
+    /// Reporters that say again what they are at where a pipeline has a new epoch, under the same marks.
+    restating: HashSet<Box<str>>,
     epochs: HashMap<Epoch, Sequence>,
     sent: HashMap<String, Sent>,
     sendings: u64,
@@ -84,6 +90,9 @@ struct Sent {
     ack: u64,
     /// It is on the disk: no loss of power takes it.
     secure: bool,
+    /// How often it was sent, and with what it was acknowledged, for a failure.
+    times: u32,
+    receipt: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +128,7 @@ pub(crate) struct Delivered<'a> {
 
 impl Oracle {
     pub(crate) fn new(keeps: bool) -> Self {
-        Self { keeps, losses: Mutex::default(), pipelines: Mutex::default() }
+        Self { keeps, began: Instant::now(), losses: Mutex::default(), pipelines: Mutex::default() }
     }
 
     /// Whether nothing that was acknowledged can be lost, and nothing was.
@@ -142,12 +151,13 @@ impl Oracle {
         self.losses.lock().acks
     }
 
-    /// The first so many acknowledgements are of events that are on the disk by now.
-    pub(crate) fn secure(&self, acks: u64) {
-        for known in self.pipelines.lock().values_mut() {
-            for sent in known.sent.values_mut().filter(|sent| sent.acked.is_some() && sent.ack <= acks) {
-                sent.secure = true;
-            }
+    /// What was acknowledged of this epoch of a pipeline, which it has now, is on the disk as far as it is among the first so many
+    /// acknowledgements. (One of an earlier epoch may have come late, and its event be lost.)
+    pub(crate) fn secure(&self, pipeline: &PipelineId, epoch: &str, acks: u64) {
+        let mut pipelines = self.pipelines.lock();
+        for sent in pipelines.get_mut(pipeline).into_iter().flat_map(|known| known.sent.values_mut()) {
+            let of_epoch = matches!(&sent.acked, Some(Acked::Until(until)) if until.epoch.as_str() == epoch);
+            sent.secure |= of_epoch && sent.ack <= acks;
         }
     }
 
@@ -170,6 +180,7 @@ impl Oracle {
         let mut pipelines = self.pipelines.lock();
         let known = pipelines.entry(pipeline.clone()).or_default();
         known.sendings += 1;
+        let times = known.sent.get(&item.mark).map_or(1, |before| before.times + 1);
         let sent = Sent {
             reporter: reporter.into(),
             number: known.sendings,
@@ -177,8 +188,15 @@ impl Oracle {
             acked: None,
             ack: 0,
             secure: false,
+            times,
+            receipt: None,
         };
         known.sent.insert(item.mark.clone(), sent);
+    }
+
+    /// This reporter says again what it is at where the pipeline has a new epoch.
+    pub(crate) fn restates(&self, pipeline: &PipelineId, reporter: &str) {
+        self.pipelines.lock().entry(pipeline.clone()).or_default().restating.insert(reporter.into());
     }
 
     /// A hub has acknowledged these, all in one batch.
@@ -193,8 +211,10 @@ impl Oracle {
         let known = pipelines.entry(pipeline.clone()).or_default();
         let sequence = known.epochs.entry(receipt.epoch.clone()).or_default();
         sequence.acked = sequence.acked.max(receipt.seq);
+        let told: Arc<str> = format!("{:.3} s: {receipt:?}", self.began.elapsed().as_secs_f64()).into();
         for mark in marks {
             if let Some(sent) = known.sent.get_mut(mark) {
+                sent.receipt = Some(told.clone());
                 sent.ack = ack;
                 sent.acked = Some(Acked::Until(Cursor { epoch: receipt.epoch.clone(), seq: receipt.seq }));
             }

@@ -3,7 +3,7 @@
 use ragpulse_protocol::http::EventsAnswer;
 use ragpulse_protocol::parts::INTERRUPTED;
 use ragpulse_protocol::status::Limits;
-use ragpulse_protocol::{Cursor, Event, PipelineId, PipelineStatus, apply};
+use ragpulse_protocol::{Cursor, Epoch, Event, PipelineId, PipelineStatus, apply};
 use serde_json::Value;
 
 use crate::redis::Redis;
@@ -29,6 +29,7 @@ pub(crate) struct Log {
 /// One event of the log.
 #[derive(Debug)]
 pub(crate) struct Logged {
+    pub(crate) epoch: Epoch,
     pub(crate) seq: u64,
     pub(crate) name: String,
     pub(crate) mark: Option<String>,
@@ -39,10 +40,11 @@ pub(crate) struct Logged {
 }
 
 impl Logged {
-    fn new(seq: u64, name: &str, data: &Value) -> Self {
+    fn new(at: Cursor, name: &str, data: &Value) -> Self {
         let text = |pointer: &str| data.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         Self {
-            seq,
+            epoch: at.epoch,
+            seq: at.seq,
             name: name.to_owned(),
             mark: data.get(MARK).and_then(Value::as_str).map(str::to_owned),
             file: text("/file/id"),
@@ -115,14 +117,13 @@ impl Log {
         let mut every_file = opening(Limits { open: u32::MAX, ended: u32::MAX });
         let mut events: Vec<Logged> = Vec::new();
         for (name, data) in named {
-            let logged = |seq| Logged::new(seq, &name, &data);
             let event = Event::from_value(&name, data.clone())?;
             let at = event.shared().cursor();
             if at.seq != events.len() as u64 + 1 {
                 return Err(format!("the log of {pipeline} has {at} after {}", events.len()).into());
             }
             let _ = (apply(&mut folded, &event), apply(&mut every_file, &event));
-            events.push(logged(at.seq));
+            events.push(Logged::new(at, &name, &data));
         }
         // Since the end was lost nothing may have been reported.
         (folded.epoch, every_file.epoch) = (head.epoch.clone(), head.epoch.clone());

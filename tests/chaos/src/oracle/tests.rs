@@ -63,6 +63,7 @@ fn log(marks: &[Option<&str>]) -> Log {
         ragpulse_protocol::PipelineStatus::opening(pipeline(), kind, epoch, now, limits)
     };
     let events = marks.iter().zip(1..).map(|(mark, seq)| log::Logged {
+        epoch: Epoch::new("e").unwrap(),
         seq,
         name: "x:note".into(),
         mark: mark.map(str::to_owned),
@@ -118,8 +119,10 @@ fn a_loss_of_the_end_takes_what_was_not_secure_and_a_flush_everything() {
         oracle.acked(&pipeline(), std::iter::once(item.mark.as_str()), &receipt);
     };
     acked(&items[0], 1);
-    oracle.secure(oracle.acks());
+    oracle.secure(&pipeline(), "d", oracle.acks());
     acked(&items[1], 2);
+    // Of another life, though among the acknowledgements.
+    oracle.secure(&pipeline(), "e", oracle.acks());
     let unknown = || {
         let reason = Some(&ResetReason::UnknownPipeline);
         oracle.may_reset(&pipeline(), Via::Http, &at("d", 1), reason, None)

@@ -27,9 +27,14 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let mut resumed = Vec::new();
     for _ in 0..losses {
         tokio::time::sleep(millis(&mut rng, LIVES)).await;
+        let mut epochs = Vec::new();
+        for pipeline in &pipelines {
+            let head = stage.hubs.redis()?.head(pipeline).await?;
+            epochs.extend(head.map(|(epoch, _)| (pipeline, epoch)));
+        }
         let acks = stage.oracle.acks();
         let keep = stage.hubs.redis()?.written().await?;
-        stage.oracle.secure(acks);
+        epochs.iter().for_each(|(pipeline, epoch)| stage.oracle.secure(pipeline, epoch, acks));
         tokio::time::sleep(millis(&mut rng, UNWRITTEN)).await;
         stage.oracle.loses_end();
         stage.hubs.redis()?.lose_power(keep, &mut rng).await?;
