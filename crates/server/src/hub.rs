@@ -324,6 +324,12 @@ impl Hub {
         *self.0.closing.borrow()
     }
 
+    /// For how many seconds the store has not answered, counted up; `None` while it does.
+    pub(crate) fn stale_seconds(&self) -> Option<u64> {
+        let silent = self.0.log.silent_for()?;
+        Some(silent.as_secs() + u64::from(silent.subsec_nanos() > 0 || silent.is_zero()))
+    }
+
     /// Has a follower that is behind continued soon.
     pub(crate) fn continue_soon(&self, room: &Arc<Room>, outlet: u64) {
         self.0.sweeper.add(room, outlet);

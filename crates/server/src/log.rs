@@ -255,6 +255,10 @@ impl LogError {
         Self { kind: LogErrorKind::Heard, doing: "written", cause }
     }
 
+    pub(crate) fn silent() -> Self {
+        Self { kind: LogErrorKind::Unavailable, doing: "written", cause: "it does not answer".to_owned() }
+    }
+
     pub(crate) fn written(cause: impl ToString) -> Self {
         Self { kind: LogErrorKind::Unavailable, doing: "written", cause: cause.to_string() }
     }

@@ -218,6 +218,23 @@ async fn who_speaks_when_its_end_is_planned_is_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_when_the_last_one_is_about_to_leave_keeps_the_pipeline() {
+    let nodes = nodes(2).await;
+    reported(&nodes).await;
+    nodes[0].log.hold();
+    let node = nodes.nodes[0].clone();
+    let left = tokio::spawn(async move { node.publish("one", "p", offline()).await });
+    nodes.pass(250).await;
+    // It is planned as the last one. The other is no event, so the position is still the same.
+    nodes[1].publish("two", "p", heartbeat()).await;
+    nodes[0].log.let_go();
+    let receipt = left.await.unwrap();
+    assert_eq!([&receipt["accepted"], &receipt["conflated"]], [0, 1]);
+    assert_eq!(nodes[1].story("p").await[3..], ["failed a Interrupted"]);
+    assert_all(&nodes, "live").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_limit_of_reporters_counts_those_of_all_hubs() {
     let nodes = nodes_with(2, |config| config.limits.reporters = 2).await;
     nodes[0].publish("one", "p", online_for(8)).await;

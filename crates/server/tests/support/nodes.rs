@@ -41,6 +41,8 @@ pub async fn nodes_with(count: usize, change: impl Fn(&mut Config)) -> Nodes {
     let mut nodes = Vec::new();
     for log in shared_logs_by(count, clock.clone()) {
         nodes.push(Arc::new(Node::on(log, clock.clone(), &change).await));
+        // No two look at the same time.
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     Nodes { nodes, clock }
 }

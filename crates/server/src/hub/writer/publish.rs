@@ -116,6 +116,10 @@ impl Writer {
     /// Where other hubs append too: brings the desk to where the pipeline is, as far as that is known, and asks for the leases if
     /// something will be decided by them.
     async fn look_before(&mut self, of: &OfOne) -> Result<(), LogError> {
+        if self.hub.log.silent_for().is_some() {
+            // Also what would not be written at once: nobody else could know of it.
+            return Err(LogError::silent());
+        }
         // Where that cannot be seen nothing is decided: a pipeline that another hub opened would be taken for one that is not there, and
         // its reporter told so.
         if of.moved {

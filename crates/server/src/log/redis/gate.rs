@@ -50,7 +50,7 @@ impl Known {
 pub(super) struct Gate {
     turn: Arc<AsyncMutex<()>>,
     known: Mutex<Option<Known>>,
-    writing: AtomicBool,
+    writing: Arc<AsyncMutex<()>>,
 }
 
 impl Gate {
@@ -63,13 +63,14 @@ impl Gate {
         self.with(|known| known.position())
     }
 
-    /// Has one task write the state down, and not two at once. `false` where one does.
-    pub(super) fn begin_writing(&self) -> bool {
-        !self.writing.swap(true, Ordering::AcqRel)
+    /// Has one task write the state down, and not two at once: `None` where one does.
+    pub(super) fn try_writing(&self) -> Option<OwnedMutexGuard<()>> {
+        self.writing.clone().try_lock_owned().ok()
     }
 
-    pub(super) fn end_writing(&self) {
-        self.writing.store(false, Ordering::Release);
+    /// Waits until nobody writes the state down.
+    pub(super) async fn writing(&self) -> OwnedMutexGuard<()> {
+        self.writing.clone().lock_owned().await
     }
 }
 

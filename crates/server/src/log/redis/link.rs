@@ -14,7 +14,7 @@ use super::reply::Fault;
 use super::session::Session;
 
 /// A store that is well answers once a second or oftener.
-const SILENT_AFTER: Duration = Duration::from_secs(3);
+const SILENT_AFTER: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(super) struct Link {

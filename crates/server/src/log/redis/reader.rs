@@ -91,7 +91,7 @@ impl Reader {
             };
             core.link.clear();
             tracing::warn!(%fault, "the store does not answer as it did; ingest is refused until it is back");
-            let mut wait = FIRST_WAIT;
+            let (mut wait, mut told) = (FIRST_WAIT, fault);
             pair = loop {
                 tokio::select! {
                     () = tokio::time::sleep(jitter(wait)) => {}
@@ -108,7 +108,12 @@ impl Reader {
                 };
                 match again {
                     Ok(pair) => break pair,
-                    Err(fault) => tracing::debug!(%fault, "not yet"),
+                    // Said once: somebody may have to do something.
+                    Err(fault) if fault != told => {
+                        tracing::warn!(%fault, "the store is not back yet");
+                        told = fault;
+                    }
+                    Err(_) => {}
                 }
                 wait = (wait * 2).min(LONGEST_WAIT);
             };

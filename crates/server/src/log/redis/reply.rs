@@ -40,6 +40,9 @@ impl From<RedisError> for Fault {
             Some("WRONGPASS" | "NOAUTH") => Self::Login(error.to_string()),
             // Another server, or one that was started again: whether it is the same life is asked before anything else.
             Some("NOSCRIPT") => Self::NewLife,
+            Some("MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN") => Self::Unfit(format!(
+                "it is a node of a Redis Cluster, which this hub does not speak to ({error})"
+            )),
             Some("OOM") => Self::Full(error.to_string()),
             // It starts, follows another one, or does not reach its disk: it may be ours again, or another may.
             Some("LOADING" | "READONLY" | "MASTERDOWN" | "MISCONF" | "BUSY" | "NOREPLICAS") => {

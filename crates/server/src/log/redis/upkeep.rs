@@ -49,14 +49,20 @@ impl Core {
         if due.behind < WRITE_AFTER && !due.surplus {
             return;
         }
-        let Some(gate) = self.gates.get(id).filter(|gate| gate.begin_writing()) else { return };
-        let (core, session, id) = (self.clone(), session.clone(), id.clone());
-        let task = tokio::spawn(async move {
-            core.write_and_trim(&session, &id, &gate, 0).await;
-            gate.end_writing();
-        });
+        let Some(gate) = self.gates.get(id) else { return };
         if due.behind >= WAIT_AFTER {
-            let _ = task.await;
+            let _writing = gate.writing().await;
+            // Who wrote it meanwhile may have made this needless.
+            let behind = gate.with(|known| known.fold.state.seq.saturating_sub(known.snap));
+            if behind.is_some_and(|behind| behind >= WRITE_AFTER) {
+                self.write_and_trim(session, id, &gate, 0).await;
+            }
+        } else if let Some(writing) = gate.try_writing() {
+            let (core, session, id) = (self.clone(), session.clone(), id.clone());
+            tokio::spawn(async move {
+                let _writing = writing;
+                core.write_and_trim(&session, &id, &gate, 0).await;
+            });
         }
     }
 
@@ -169,9 +175,8 @@ impl Core {
     }
 
     async fn look_after(&self, session: &Arc<Session>, id: &PipelineId, gate: &Gate, given: u64) {
-        if gate.begin_writing() {
+        if let Some(_writing) = gate.try_writing() {
             self.write_and_trim(session, id, gate, given).await;
-            gate.end_writing();
         }
     }
 
