@@ -57,8 +57,8 @@ enum Task {
     },
     /// Measures what metrics cost: instructions of the hub per delivery, with and without, by callgrind.
     Instructions,
-    /// Kills hubs and breaks connections, and checks that every event that must arrive does; see docs/guides/chaos.md.
-    /// Options go to the harness: --minutes, --seed, --only, --store, --short, and others that it lists with --help.
+    /// Kills hubs and Redis, breaks connections, and checks that every event that must arrive does; see docs/guides/chaos.md.
+    /// Options go to the harness: --minutes, --seed, --only, --store, --hubs, --short, and others that it lists with --help.
     Chaos {
         /// How hub and harness are built: dev or release. Comes before the options of the harness.
         #[arg(long, default_value = "release")]

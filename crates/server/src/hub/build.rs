@@ -219,7 +219,9 @@ async fn last_events(
     let mut records: VecDeque<Arc<Record>> = VecDeque::new();
     let mut bytes = 0;
     while cursor.seq < end {
-        match log.read(&stored.state.pipeline_id, &cursor, WARM_PAGE).await? {
+        // Never beyond the state: another hub may append meanwhile, and what follows the state comes by the tail.
+        let page = WARM_PAGE.min(usize::try_from(end - cursor.seq).unwrap_or(WARM_PAGE));
+        match log.read(&stored.state.pipeline_id, &cursor, page).await? {
             Page::Records(page) if !page.is_empty() => {
                 cursor.seq += page.len() as u64;
                 bytes += page.iter().map(|record| record.size()).sum::<usize>();

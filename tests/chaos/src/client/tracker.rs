@@ -199,8 +199,8 @@ impl Tracker {
         let place = head.at();
         match verdict(self.at.as_ref(), Incoming::Event(&place)) {
             Verdict::Apply => {
-                // The text of a page's events is not as it came, so it cannot be held against that of others.
-                let text = (via != Via::Http).then_some(text);
+                // Where it came parsed the text is not as it was, so it cannot be held against that of others.
+                let text = matches!(via, Via::Socket | Via::Stream).then_some(text);
                 let delivered = Delivered { name, mark: head.chaos_id.as_deref(), text };
                 let same = self.oracle.saw(&self.pipeline, &place, delivered);
                 self.check(same);
@@ -221,10 +221,12 @@ impl Tracker {
         }
     }
 
-    /// Where nothing is kept, events of a pipeline that was forgotten may overtake the answer that says so.
+    /// Where nothing is kept, events of a pipeline that was forgotten may overtake the answer that says so; and where a
+    /// store is emptied under a hub that lives, they are all that tells of it.
     fn may_be_new_life(&self, event: &Cursor) -> bool {
         let other = self.at.as_ref().is_some_and(|at| at.epoch != event.epoch);
-        self.wants_resync || (other && !self.oracle.keeps() && !self.asked.answered)
+        let untold = !self.asked.answered || self.oracle.was_emptied();
+        self.wants_resync || (other && self.oracle.forgets() && untold)
     }
 
     fn snapshot(&mut self, head: &Head, via: Via) {
@@ -238,7 +240,7 @@ impl Tracker {
                 let permitted =
                     self.oracle.may_reset(&self.pipeline, via, &since, head.reason.as_ref(), Some(&place));
                 self.check(permitted);
-                if via != Via::Socket {
+                if !matches!(via, Via::Socket | Via::Official) {
                     self.counts.reset += 1;
                 }
             }

@@ -6,6 +6,7 @@ use ragpulse_protocol::status::Limits;
 use ragpulse_protocol::{FileState, Liveness, PipelineStatus};
 use serde_json::Value;
 
+use super::log::Logged;
 use super::{Acked, Log, Oracle};
 
 /// How many findings of a kind are told.
@@ -29,22 +30,24 @@ impl Oracle {
     pub(crate) fn judge(&self, log: &Log, findings: &mut Findings) {
         let pipelines = self.pipelines.lock();
         let Some(known) = pipelines.get(&log.pipeline) else { return };
-        let mut places: HashMap<&str, u64> = HashMap::new();
+        let mut places: HashMap<&str, &Logged> = HashMap::new();
         let mut newest: HashMap<&str, (u64, &str)> = HashMap::new();
         let mut wrong = Vec::new();
         for event in &log.events {
             let Some(mark) = event.mark.as_deref() else { continue };
-            if let Some(before) = places.insert(mark, event.seq) {
-                findings.doubled += 1;
-                wrong.push(format!("{mark} is in the log twice: at {before} and {}", event.seq));
-            }
             let Some(sent) = known.sent.get(mark) else {
                 wrong.push(format!("{mark} at {} was never sent", event.seq));
                 continue;
             };
-            // Progress that was held back comes after what was reported after it; and to a hub that has forgotten the
-            // client library says again what is under way, whatever it has said since.
-            let says_again = !self.keeps && sent.acked == Some(Acked::Somewhere);
+            // To a hub that may have forgotten the client library says again what is under way, whatever it has said since.
+            let says_again = !self.keeps() && known.restating.contains(&sent.reporter);
+            if let Some(before) = places.insert(mark, event)
+                && !(says_again && before.epoch != event.epoch)
+            {
+                findings.doubled += 1;
+                wrong.push(format!("{mark} is in the log twice: at {} and {}", before.seq, event.seq));
+            }
+            // Progress that was held back comes after what was reported after it.
             if sent.must_arrive && !says_again {
                 let last = newest.entry(&sent.reporter).or_insert((sent.number, mark));
                 if last.0 > sent.number {
@@ -56,8 +59,9 @@ impl Oracle {
         for (mark, sent) in known.sent.iter().filter(|(_, sent)| sent.must_arrive) {
             let until = match &sent.acked {
                 None => continue,
-                Some(Acked::Until(until)) if until.epoch != log.head.epoch => continue,
-                Some(Acked::Somewhere) if !self.keeps => continue,
+                Some(Acked::Until(until)) if until.epoch != log.head.epoch && !sent.secure => continue,
+                Some(Acked::Somewhere) if !self.keeps() => continue,
+                // The count goes on where the end was lost, so places of another epoch hold too.
                 Some(Acked::Until(until)) => until.seq,
                 Some(Acked::Somewhere) => u64::MAX,
             };
@@ -65,10 +69,17 @@ impl Oracle {
             match places.get(mark.as_str()) {
                 None => {
                     findings.lost += 1;
-                    wrong.push(format!("{mark} was acknowledged and is not in the log"));
+                    let how = if sent.secure { "and was on the disk" } else { "in this epoch" };
+                    wrong.push(format!(
+                        "{mark} was acknowledged {how} (sent {} times, {:?}), and is not in the log",
+                        sent.times, sent.receipt
+                    ));
                 }
-                Some(at) if *at > until => {
-                    wrong.push(format!("{mark} stands at {at}, but was acknowledged as within {until}"));
+                Some(event) if event.seq > until => {
+                    wrong.push(format!(
+                        "{mark} stands at {}, but was acknowledged as within {until}",
+                        event.seq
+                    ));
                 }
                 Some(_) => {}
             }
@@ -92,8 +103,11 @@ impl Oracle {
                 }
             }
         }
-        if let Some(difference) = difference(&log.folded, &log.shown) {
-            wrong.push(format!("the state the hub shows is not what its log gives: {difference}"));
+        wrong.extend(ended_files_move(log));
+        for shown in &log.shown {
+            if let Some(difference) = difference(&log.folded, shown) {
+                wrong.push(format!("the state a hub shows is not what the log gives: {difference}"));
+            }
         }
         let more = wrong.len().saturating_sub(TOLD);
         findings.wrong.extend(wrong.into_iter().take(TOLD).map(|wrong| format!("{}: {wrong}", log.pipeline)));
@@ -101,6 +115,30 @@ impl Oracle {
             findings.wrong.push(format!("{}: and {more} more", log.pipeline));
         }
     }
+}
+
+/// Progress after an end: of a file that nobody has taken up again. One that was interrupted may go on, as its
+/// reporter may only have been cut off.
+fn ended_files_move(log: &Log) -> Vec<String> {
+    let mut ended: HashMap<&str, u64> = HashMap::new();
+    let mut wrong = Vec::new();
+    for event in &log.events {
+        let Some(file) = event.file.as_deref() else { continue };
+        match event.name.as_str() {
+            "file:completed" | "file:failed" | "file:skipped" | "file:cancelled" if !event.interrupted => {
+                ended.insert(file, event.seq);
+            }
+            "file:progress" => {
+                if let Some(end) = ended.get(file) {
+                    wrong.push(format!("{file} has progress at {} after its end at {end}", event.seq));
+                }
+            }
+            _ => {
+                ended.remove(file);
+            }
+        }
+    }
+    wrong
 }
 
 impl Findings {
@@ -149,7 +187,14 @@ pub(crate) fn difference(expected: &PipelineStatus, found: &PipelineStatus) -> O
         serde_json::to_value(&state).unwrap_or_default()
     };
     let (expected, found) = (comparable(expected), comparable(found));
-    first_difference("", &expected, &found)
+    let first = first_difference("", &expected, &found)?;
+    // What differs in the files tells more than what it makes of the counts.
+    let of_files = first_difference("/files", &expected["files"], &found["files"]);
+    Some(
+        of_files
+            .filter(|of_files| *of_files != first)
+            .map_or(first.clone(), |more| format!("{first}; {more}")),
+    )
 }
 
 fn first_difference(path: &str, expected: &Value, found: &Value) -> Option<String> {

@@ -149,8 +149,8 @@ impl Reporter {
     fn refused(&mut self, problem: &Problem) -> Result<(), AnyError> {
         if problem.code == Code::UnknownPipeline {
             // Its first batch began with `pipeline:online`.
-            if self.oracle.keeps() {
-                self.witness.fail("the hub has forgotten the pipeline, but its store keeps everything");
+            if !self.oracle.forgets() {
+                self.witness.fail("the hub has forgotten the pipeline, but its store does not");
             }
             // Online first, then what is under way, then the rest.
             let mut again = vec![self.workload.online()];
