@@ -26,7 +26,7 @@ use super::snapshot::{Forms, SnapshotCache};
 use super::sync::Mutex;
 use crate::auth::Audience;
 use crate::config::HubLimits;
-use crate::log::Record;
+use crate::log::{NewRecord, Record};
 use crate::metrics::Metrics;
 use crate::metrics::table::{DeliveredEvent, Way};
 
@@ -303,6 +303,20 @@ impl Room {
         metrics.delivered(DeliveredEvent::of(&record.name), Way::Socket, times, record.size());
         metrics.paused.add((), applied.paused.len() as u64);
         applied
+    }
+
+    /// The last event of a life that ends without it, right after all that was applied; `None` where it was, or there is no life.
+    pub(crate) fn untold_end(&self, make: impl FnOnce() -> NewRecord) -> Option<Arc<Record>> {
+        let inner = self.inner.lock();
+        let state = inner.state.as_ref().filter(|_| !inner.removed)?;
+        let (id, kind, epoch) = (&state.pipeline_id, &state.pipeline_type, &state.epoch);
+        match make().place(id, kind, epoch, state.seq + 1, None) {
+            Ok(record) => Some(Arc::new(record)),
+            Err(error) => {
+                tracing::error!(%error, pipeline = %self.id, "its last event could not be made");
+                None
+            }
+        }
     }
 
     /// The pipeline is forgotten: who follows it waits for its next life.

@@ -95,7 +95,7 @@ pub(super) async fn run(
     }
 }
 
-pub(super) use desk::restore;
+pub(super) use desk::{removed, restore};
 pub(crate) use lapse::Silent;
 
 /// The answer to a publish.

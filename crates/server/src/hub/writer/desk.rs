@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use ragpulse_protocol::{Cursor, Epoch, Event, Liveness, PipelineType, ReporterId, Timestamp};
 
-pub(super) use self::ends::removed;
+pub(in crate::hub) use self::ends::removed;
 pub(super) use self::plan::{Plan, Undo};
 use crate::config::Config;
 use crate::ingest::{Conflator, Heard, Lease, Leases};

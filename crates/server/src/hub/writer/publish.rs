@@ -65,7 +65,7 @@ impl Writer {
         let taken = join_all(ready.iter().map(|of| self.taken(&of.pipeline, &of.publishes))).await;
         let mut under_way = Vec::new();
         for (mut of, taken) in ready.into_iter().zip(taken) {
-            match taken {
+            match if shared { self.stand_behind(&of.pipeline, taken).await } else { taken } {
                 Ok(taken) => {
                     let publishes = std::mem::take(&mut of.publishes);
                     let group = self.plan_all(&of.pipeline, publishes, taken);
@@ -136,6 +136,20 @@ impl Writer {
             self.ask_leases(&of.pipeline).await?;
         }
         Ok(())
+    }
+
+    /// What another hub took may be after where the desk stands, and where there is nothing to append that is not found out. A receipt names
+    /// no position before an event that it acknowledges, so the desk first goes to where they are.
+    async fn stand_behind(
+        &mut self,
+        pipeline: &PipelineId,
+        taken: Result<HashSet<String>, LogError>,
+    ) -> Result<HashSet<String>, LogError> {
+        let taken = taken?;
+        if !taken.is_empty() {
+            self.catch_up(pipeline).await?;
+        }
+        Ok(taken)
     }
 
     /// Which ids of these publishes were taken before.

@@ -74,7 +74,7 @@ impl Desk {
 }
 
 /// The last event of a pipeline that is forgotten.
-pub(in super::super) fn removed(requested_by: Option<&str>, now: Timestamp) -> NewRecord {
+pub(in crate::hub) fn removed(requested_by: Option<&str>, now: Timestamp) -> NewRecord {
     let fields = requested_by.map_or(json!({}), |who| json!({ "requested_by": who }));
     NewRecord {
         name: Arc::from("pipeline:removed"),
