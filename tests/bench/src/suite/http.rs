@@ -4,7 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memchr::memmem;
 
@@ -13,10 +13,14 @@ use crate::AnyError;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// After so long without a request the connection is made anew.
+const RESTED: Duration = Duration::from_secs(2);
+
 /// A connection to a server.
 pub(crate) struct Http {
     host: String,
     stream: TcpStream,
+    used: Instant,
     request: Vec<u8>,
     answer: Vec<u8>,
 }
@@ -32,10 +36,9 @@ pub(crate) struct Head {
 impl Http {
     /// Connects to `host:port`.
     pub(crate) fn to(host: &str) -> Result<Self, AnyError> {
-        let stream = TcpStream::connect(host)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { host: host.to_owned(), stream, request: Vec::new(), answer: Vec::new() })
+        let stream = connect(host)?;
+        let (request, answer) = (Vec::new(), Vec::new());
+        Ok(Self { host: host.to_owned(), stream, used: Instant::now(), request, answer })
     }
 
     /// Publishes events, one a line.
@@ -71,6 +74,10 @@ impl Http {
         headers: &str,
         body: &[u8],
     ) -> Result<(u16, Vec<u8>), AnyError> {
+        // Node and uvicorn close what rests for five seconds.
+        if self.used.elapsed() > RESTED {
+            self.stream = connect(&self.host)?;
+        }
         self.request.clear();
         let (host, length) = (&self.host, body.len());
         write!(
@@ -85,6 +92,7 @@ impl Http {
             if let Some(head) = head(&self.answer)? {
                 let whole = head.body + head.length;
                 if self.answer.len() >= whole {
+                    self.used = Instant::now();
                     return Ok((head.status, self.answer[head.body..whole].to_vec()));
                 }
             }
@@ -95,6 +103,13 @@ impl Http {
             self.answer.extend(&part[..read]);
         }
     }
+}
+
+fn connect(host: &str) -> Result<TcpStream, AnyError> {
+    let stream = TcpStream::connect(host)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// The head of an answer, when it is whole.
