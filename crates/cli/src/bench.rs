@@ -94,9 +94,14 @@ pub(crate) async fn run(mut options: Options) -> Result<(), Failure> {
         () = signals::stop() => Ok(true),
     };
     // Whatever came of it, also when it was stopped: nothing is left behind.
-    let forgotten = forget(&hub, &pipeline, &reporter).await;
+    let forgotten = if tally.is_known() { forget(&hub, &pipeline, &reporter).await } else { Ok(()) };
+    if let Err(why) = &forgotten {
+        eprintln!(
+            "{pipeline} is still there ({why}); forget it by DELETE /api/pipelines/{pipeline} with a token that may"
+        );
+    }
     let stopped = result?;
-    let told = Told::new(&options, &hub, &pipeline, &tally, stopped, forgotten);
+    let told = Told::new(&options, &hub, &pipeline, &tally, stopped, forgotten.is_ok());
     told.print(options.json)?;
     told.verdict()
 }
@@ -141,7 +146,12 @@ async fn load(
     let online = json!({ "event": "pipeline:online", "data": { "pipeline_type": "bench" } }).to_string();
     let path = ["api", "pipelines", pipeline.as_str(), "events"];
     let reporter_id = Some(reporter.reporter_id().as_str());
-    hub.post_lines::<PublishReceipt>(&path, reporter_id, online).await.map_err(|(failure, _)| failure)?;
+    tally.set_known(true);
+    let taken = hub.post_lines::<PublishReceipt>(&path, reporter_id, online).await;
+    taken.map_err(|(failure, _)| {
+        tally.set_known(false);
+        failure
+    })?;
     let choice = match options.transport {
         Choice::Auto => TransportChoice::Auto,
         Choice::Websocket => TransportChoice::Websocket,

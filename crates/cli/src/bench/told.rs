@@ -1,6 +1,6 @@
 //! What a bench came to, for people and for programs.
 //!
-//! *What it never does:* call a load well that lost something, or hide that the pipeline was left behind.
+//! *What it never does:* call a load well that lost something.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -30,8 +30,7 @@ pub(super) struct Told {
     latencies: Latencies,
     transports: Transports,
     stopped: bool,
-    /// Why the pipeline is still there.
-    left: Option<String>,
+    forgotten: bool,
 }
 
 impl Told {
@@ -41,7 +40,7 @@ impl Told {
         pipeline: &PipelineId,
         tally: &Tally,
         stopped: bool,
-        forgotten: Result<(), String>,
+        forgotten: bool,
     ) -> Self {
         let published = tally.published();
         let delivered = tally.delivered.load(Ordering::Acquire);
@@ -62,7 +61,7 @@ impl Told {
             latencies: tally.latencies(),
             transports: *tally.transports.lock(),
             stopped,
-            left: forgotten.err(),
+            forgotten,
         }
     }
 
@@ -74,12 +73,6 @@ impl Told {
     pub(super) fn print(&self, as_json: bool) -> Result<(), Failure> {
         let text = if as_json { format!("{}\n", self.json()) } else { self.text() };
         std::io::stdout().lock().write_all(text.as_bytes())?;
-        if let (Some(why), false) = (&self.left, as_json) {
-            eprintln!(
-                "{} is still there ({why}); forget it by DELETE /api/pipelines/{0} with a token that may",
-                self.pipeline
-            );
-        }
         Ok(())
     }
 
@@ -93,7 +86,7 @@ impl Told {
             "lost": self.lost, "doubled": self.doubled, "out_of_order": self.out_of_order, "resynced": self.resynced,
             "transports": { "websocket": self.transports.websocket, "polling": self.transports.polling,
                             "changes": self.transports.changes },
-            "stopped": self.stopped, "forgotten": self.left.is_none(),
+            "stopped": self.stopped, "forgotten": self.forgotten,
         })
     }
 

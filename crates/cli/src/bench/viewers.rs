@@ -4,7 +4,7 @@
 //! counted, although the library should let none through.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -26,6 +26,8 @@ pub(super) struct Tally {
     /// When each event was reported, in microseconds since it began.
     sent: Vec<AtomicU64>,
     published: AtomicU64,
+    /// Whether the hub may know the pipeline.
+    known: AtomicBool,
     pub(super) delivered: AtomicU64,
     pub(super) doubled: AtomicU64,
     pub(super) out_of_order: AtomicU64,
@@ -70,6 +72,7 @@ impl Tally {
             begun: Instant::now(),
             sent: (0..events).map(|_| zero()).collect(),
             published: zero(),
+            known: AtomicBool::new(false),
             delivered: zero(),
             doubled: zero(),
             out_of_order: zero(),
@@ -83,6 +86,14 @@ impl Tally {
 
     pub(super) fn events(&self) -> u64 {
         self.sent.len() as u64
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_known(&self, known: bool) {
+        self.known.store(known, Ordering::Release);
     }
 
     /// How many were reported.

@@ -1,8 +1,10 @@
 """What is polled today: the reference application's status server, on Python's ``http.server``.
 
+    python3 polled.py [--keep-alive]
+
 Its handler's work: copy the dict under its lock, say how long it is until the next check, write it as JSON; it knows no
-304. Kinder to it than the original in that connections are kept alive and an answer goes out in one write: by its
-defaults each request would be a connection.
+304. By the defaults of ``http.server`` each request is a connection; with ``--keep-alive`` they are kept, and an answer goes
+out in one write, which is kinder than what it is to be compared with.
 
 What may come in: well-meant requests on loopback. What it never does: serve anybody but a benchmark.
 """
@@ -10,9 +12,10 @@ What may come in: well-meant requests on loopback. What it never does: serve any
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 
 NOW = datetime.now(timezone.utc)
@@ -45,10 +48,6 @@ status: dict[str, Any] = {
 class Handler(BaseHTTPRequestHandler):
     """Answers with the state as it is."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-
     def do_GET(self) -> None:
         """Builds the whole answer, and sends it."""
         with lock:
@@ -66,10 +65,18 @@ class Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+class Kept(Handler):
+    """The same, over connections that are kept."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+
 def main() -> None:
     """Serves on a free port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    kept = "--keep-alive" in sys.argv[1:]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Kept) if kept else HTTPServer(("127.0.0.1", 0), Handler)
     print(f"The polled server is at http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 

@@ -137,9 +137,9 @@ impl Report {
 
     fn legend(&self) -> String {
         format!(
-            "Medians of {} rounds in turns, and in brackets the interval of the median by order statistics ({:.1} % sure). \
+            "Medians of {} in turns, and in brackets the interval of the median by order statistics ({:.1} % sure). \
              Ratios are formed round by round. \"not sure\": the target lies in the interval. In brackets: told for comparison.",
-            self.rounds,
+            if self.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", self.rounds) },
             confidence(self.rounds) * 100.0
         )
     }

@@ -28,9 +28,12 @@ pub(crate) enum Kind {
     Node,
     /// The relay on python-socketio and uvicorn.
     Python,
-    /// What is polled today: Python's http.server.
+    /// What is polled today: Python's http.server, a connection for each request.
     #[value(skip)]
     Polled,
+    /// The same with connections that are kept.
+    #[value(skip)]
+    PolledKept,
 }
 
 /// The servers with sockets.
@@ -44,6 +47,7 @@ impl Kind {
             Self::Node => "Node socket.io",
             Self::Python => "python-socketio",
             Self::Polled => "Python http.server",
+            Self::PolledKept => "Python http.server, kept alive",
         }
     }
 }
@@ -99,10 +103,13 @@ impl Programs {
                 command.arg(self.relays.join("node/relay.mjs")).env("NODE_ENV", "production");
                 command
             }
-            Kind::Python | Kind::Polled => {
+            Kind::Python | Kind::Polled | Kind::PolledKept => {
                 let mut command = Command::new(&self.python);
                 let name = if kind == Kind::Python { "relay.py" } else { "polled.py" };
                 command.arg(self.relays.join("python").join(name));
+                if kind == Kind::PolledKept {
+                    command.arg("--keep-alive");
+                }
                 command
             }
         };

@@ -16,44 +16,54 @@ use crate::suite::process;
 use crate::suite::report::Target;
 use crate::suite::server::{Kind, Server};
 
-const CONNECTIONS: usize = 32;
+/// Who is polled, and over how many connections: as many as there are on their way at once. Python's server lets few wait
+/// to be taken in.
+const POLLED: [(Kind, usize); 3] = [(Kind::Hub, 32), (Kind::Polled, 4), (Kind::PolledKept, 32)];
 
 /// What a run of polls came to.
+#[derive(Clone, Copy)]
 struct Polls {
     per_second: f64,
     cpu: f64,
     generator: f64,
 }
 
-/// Runs both in turns.
+/// Runs all three in turns.
 pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
-    let title = format!("polls without news, {CONNECTIONS} connections");
+    let title = "polls without news";
     let window = context.length(Duration::from_secs(5), Duration::from_secs(1));
-    let (mut hub, mut python) = (Vec::new(), Vec::new());
+    let mut results: [Vec<Polls>; POLLED.len()] = Default::default();
     for round in 0..context.rounds {
-        for kind in [Kind::Hub, Kind::Polled] {
-            context.tell(&title, round, kind.name());
+        for at in 0..POLLED.len() {
+            let at = (at + round) % POLLED.len();
+            let (kind, connections) = POLLED[at];
+            context.tell(title, round, kind.name());
             let server = context.programs.start(kind)?;
             server.ready()?;
             let tag = if kind == Kind::Hub { Some(prepare(&server)?) } else { None };
-            let polls = poll(&server, tag.as_deref(), window, context.programs.cores.of_generator())?;
-            context.busy(&title, kind, polls.generator);
-            if kind == Kind::Hub { &mut hub } else { &mut python }.push(polls);
+            let cores = context.programs.cores.of_generator();
+            let polls = poll(&server, connections, kind == Kind::Polled, tag.as_deref(), window, cores)?;
+            context.busy(title, kind, polls.generator);
+            results[at].push(polls);
         }
     }
-    let row = |kind: Kind, polls: &[Polls]| {
+    let rows = POLLED.iter().zip(&results).map(|((kind, connections), polls)| {
         let cells = vec![
             Spread::of(polls.iter().map(|polls| polls.per_second)),
             Spread::of(polls.iter().map(|polls| polls.cpu)),
+            Spread::of(polls.iter().map(|polls| polls.generator * 100.0)),
         ];
-        (kind.name().to_owned(), cells)
-    };
-    let rows = vec![row(Kind::Hub, &hub), row(Kind::Polled, &python)];
-    context.rows(&title, &["server", "answers/s", "CPU µs/answer"], rows);
+        (format!("{}, {connections} connections at a time", kind.name()), cells)
+    });
+    let rows = rows.collect();
+    context.rows(title, &["server", "answers/s", "CPU µs/answer", "generator busy"], rows);
     let rates = |polls: &[Polls]| polls.iter().map(|polls| polls.per_second).collect::<Vec<_>>();
-    let ratio = Spread::of(figures::ratios(&rates(&hub), &rates(&python)));
-    context
-        .target(Target::at_least("304s a second, hub / Python's http.server".to_owned(), 20.0, "×"), ratio);
+    let [hub, polled, kept] = &results;
+    for (peer, polls) in [(Kind::Polled, polled), (Kind::PolledKept, kept)] {
+        let what = format!("304s a second, hub / {}", peer.name());
+        let ratio = Spread::of(figures::ratios(&rates(hub), &rates(polls)));
+        context.target(Target::at_least(what, 20.0, "×").asked(peer == Kind::Polled), ratio);
+    }
     Ok(())
 }
 
@@ -90,67 +100,109 @@ fn prepare(server: &Server) -> Result<String, AnyError> {
     tag.ok_or_else(|| "the hub gives its state no tag".into())
 }
 
+/// A connection, and what of an answer has come.
+struct Connection {
+    stream: mio::net::TcpStream,
+    rest: Vec<u8>,
+}
+
+/// What is asked over and over, and by whom.
+struct Polling<'a> {
+    host: &'a str,
+    request: String,
+    expected: u16,
+    /// Whether the server closes the connection after each answer.
+    closes: bool,
+    poll: Poll,
+    answers: u64,
+}
+
+impl Polling<'_> {
+    /// Connects, and asks.
+    fn open(&self, number: usize) -> Result<Connection, AnyError> {
+        let mut stream = std::net::TcpStream::connect(self.host)?;
+        stream.set_nodelay(true)?;
+        stream.write_all(self.request.as_bytes())?;
+        stream.set_nonblocking(true)?;
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        self.poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
+        Ok(Connection { stream, rest: Vec::new() })
+    }
+
+    /// Reads what there is, and asks again after each answer; says whether a new connection is needed for that.
+    fn take(&mut self, connection: &mut Connection, part: &mut [u8]) -> Result<bool, AnyError> {
+        loop {
+            let read = match connection.stream.read(part) {
+                Ok(0) if self.closes => return Err("a connection was closed within an answer".into()),
+                Ok(0) => return Err("a connection that is polled was closed".into()),
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+            connection.rest.extend(&part[..read]);
+            while let Some(head) = http::head(&connection.rest)? {
+                let whole = head.body + head.length;
+                if connection.rest.len() < whole {
+                    break;
+                }
+                if head.status != self.expected {
+                    return Err(
+                        format!("a poll was answered {}, and not {}", head.status, self.expected).into()
+                    );
+                }
+                connection.rest.drain(..whole);
+                self.answers += 1;
+                if self.closes {
+                    return Ok(true);
+                }
+                connection.stream.write_all(self.request.as_bytes())?;
+            }
+            if read < part.len() {
+                return Ok(false);
+            }
+        }
+    }
+}
+
 /// Asks over and over on each connection, and counts what is answered as it should be.
 #[allow(clippy::cast_precision_loss)]
-fn poll(server: &Server, tag: Option<&str>, window: Duration, cores: usize) -> Result<Polls, AnyError> {
+fn poll(
+    server: &Server,
+    connections: usize,
+    closes: bool,
+    tag: Option<&str>,
+    window: Duration,
+    cores: usize,
+) -> Result<Polls, AnyError> {
     let condition = tag.map(|tag| format!("if-none-match: {tag}\r\n")).unwrap_or_default();
     let request = format!("GET /api/rag-status HTTP/1.1\r\nhost: {}\r\n{condition}\r\n", server.host);
     let expected = if tag.is_some() { 304 } else { 200 };
-    let mut poll = Poll::new()?;
-    let mut streams = Vec::new();
-    for number in 0..CONNECTIONS {
-        let mut stream = std::net::TcpStream::connect(&server.host)?;
-        stream.set_nodelay(true)?;
-        stream.write_all(request.as_bytes())?;
-        stream.set_nonblocking(true)?;
-        let mut stream = mio::net::TcpStream::from_std(stream);
-        poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
-        streams.push((stream, Vec::<u8>::new()));
-    }
-    let (mut events, mut part) = (Events::with_capacity(CONNECTIONS), vec![0; 64 * 1024]);
-    let mut answers = 0_u64;
+    let mut polling =
+        Polling { host: &server.host, request, expected, closes, poll: Poll::new()?, answers: 0 };
+    let mut open = (0..connections).map(|number| polling.open(number)).collect::<Result<Vec<_>, _>>()?;
+    let (mut events, mut part) = (Events::with_capacity(connections), vec![0; 64 * 1024]);
     let warm = window / 5;
     let mut measured = None;
     let start = Instant::now();
     while start.elapsed() < warm + window {
         if measured.is_none() && start.elapsed() >= warm {
-            answers = 0;
+            polling.answers = 0;
             measured = Some((process::cpu_seconds(server.process()), process::threads(), Instant::now()));
         }
-        poll.poll(&mut events, Some(Duration::from_millis(10)))?;
+        polling.poll.poll(&mut events, Some(Duration::from_millis(10)))?;
         for event in &events {
-            let (stream, rest) = &mut streams[event.token().0];
-            loop {
-                let read = match stream.read(&mut part) {
-                    Ok(0) => return Err("a connection that is polled was closed".into()),
-                    Ok(read) => read,
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error.into()),
-                };
-                rest.extend(&part[..read]);
-                while let Some(head) = http::head(rest)? {
-                    let whole = head.body + head.length;
-                    if rest.len() < whole {
-                        break;
-                    }
-                    if head.status != expected {
-                        return Err(format!("a poll was answered {}, and not {expected}", head.status).into());
-                    }
-                    rest.drain(..whole);
-                    answers += 1;
-                    stream.write_all(request.as_bytes())?;
-                }
-                if read < part.len() {
-                    break;
-                }
+            let number = event.token().0;
+            if polling.take(&mut open[number], &mut part)? {
+                open[number] = polling.open(number)?;
             }
         }
     }
     let (cpu, threads, from) = measured.ok_or("nothing was measured")?;
     let took = from.elapsed();
+    let answers = polling.answers as f64;
     Ok(Polls {
-        per_second: answers as f64 / took.as_secs_f64(),
-        cpu: (process::cpu_seconds(server.process()) - cpu) * 1e6 / answers as f64,
+        per_second: answers / took.as_secs_f64(),
+        cpu: (process::cpu_seconds(server.process()) - cpu) * 1e6 / answers,
         generator: busy(&threads, took, cores),
     })
 }
