@@ -3,8 +3,8 @@
     python3 polled.py [--keep-alive]
 
 Its handler's work: copy the dict under its lock, say how long it is until the next check, write it as JSON; it knows no
-304. By the defaults of ``http.server`` each request is a connection; with ``--keep-alive`` they are kept, and an answer goes
-out in one write, which is kinder than what it is to be compared with.
+304. By the defaults of ``http.server`` each request is a connection; with ``--keep-alive`` they are kept, and an answer
+goes out in one write, which is kinder than what it is to be compared with.
 
 What may come in: well-meant requests on loopback. What it never does: serve anybody but a benchmark.
 """

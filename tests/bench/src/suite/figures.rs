@@ -61,12 +61,18 @@ pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     match size {
         _ if !value.is_finite() => "–".to_owned(),
-        _ if size >= 1_000.0 => grouped(value),
+        _ if size >= 999.5 => grouped(value),
         _ if size >= 100.0 => format!("{value:.0}"),
         _ if size >= 10.0 => format!("{value:.1}"),
         _ if size >= 0.1 || size == 0.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
     }
+}
+
+/// A count.
+pub(crate) fn whole(count: u64) -> String {
+    #[allow(clippy::cast_precision_loss)]
+    grouped(count as f64)
 }
 
 fn grouped(value: f64) -> String {
@@ -112,8 +118,8 @@ mod tests {
     #[test]
     fn figures_are_short() {
         assert_eq!(
-            [0.0, 0.0123, 0.5, 12.34, 123.4, 1_234.5, 1_234_567.0].map(short),
-            ["0.00", "0.012", "0.50", "12.3", "123", "1,234", "1,234,567"]
+            [0.0, 0.0123, 0.5, 12.34, 123.4, 999.6, 1_234.5, 1_234_567.0].map(short),
+            ["0.00", "0.012", "0.50", "12.3", "123", "1,000", "1,234", "1,234,567"]
         );
     }
 }

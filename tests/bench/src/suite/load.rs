@@ -122,9 +122,7 @@ impl<'a> Run<'a> {
             Follow::Spread { pipelines, sockets } => (pipelines, sockets, sockets),
         };
         let mut http = Http::to(&publish.host)?;
-        for pipeline in 0..pipelines {
-            http.publish(&name(pipelines, pipeline), ONLINE)?;
-        }
+        open(&publish.host, pipelines)?;
         for batch in plan.shape.opening() {
             http.publish(&name(pipelines, 0), &batch)?;
         }
@@ -264,6 +262,25 @@ impl<'a> Run<'a> {
             failures: board.failures(),
         })
     }
+}
+
+/// Makes the pipelines known, by several reporters at a time: thousands would take long one after the other.
+fn open(host: &str, pipelines: u64) -> Result<(), AnyError> {
+    const REPORTERS: u64 = 8;
+    std::thread::scope(|scope| {
+        let reporters: Vec<_> = (0..REPORTERS.min(pipelines))
+            .map(|reporter| {
+                scope.spawn(move || -> Result<(), AnyError> {
+                    let mut http = Http::to(host)?;
+                    for pipeline in (reporter..pipelines).step_by(REPORTERS as usize) {
+                        http.publish(&name(pipelines, pipeline), ONLINE)?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        reporters.into_iter().try_for_each(|reporter| reporter.join().map_err(|_| "a reporter panicked")?)
+    })
 }
 
 /// What did not arrive: what was skipped, and what is missing at the end.

@@ -71,7 +71,7 @@ fn grow(
         for at in 0..plans.len() {
             let at = (at + round) % plans.len();
             let (count, plan) = &plans[at];
-            context.tell(&title, round, &format!("{count} {what}"));
+            context.tell(&title, round, &format!("{} {what}", figures::whole(*count)));
             let server = context.programs.start(Kind::Hub)?;
             outcomes[at].push(load::run(plan, &server, &server, &[&server], &context.programs.cores)?);
         }
@@ -80,7 +80,7 @@ fn grow(
     let first: Vec<f64> = outcomes.first().into_iter().flatten().map(&cost).collect();
     let mut last = Vec::new();
     for ((count, _), outcomes) in plans.iter().zip(&outcomes) {
-        context.check(&format!("{title}: {count}"), Kind::Hub, outcomes);
+        context.check(&format!("{title}: {}", figures::whole(*count)), Kind::Hub, outcomes);
         let costs: Vec<f64> = outcomes.iter().map(&cost).collect();
         last = figures::ratios(&costs, &first);
         let cells = [
@@ -89,7 +89,7 @@ fn grow(
             Spread::of(outcomes.iter().map(|outcome| outcome.p99)),
             Spread::of(outcomes.iter().map(|outcome| outcome.rate)),
         ];
-        rows.push((figures::short(*count as f64).trim_end_matches(".0").to_owned(), cells.to_vec()));
+        rows.push((figures::whole(*count), cells.to_vec()));
     }
     context.rows(&title, &[what, unit, "× the first", "p99 ms", "events/s"], rows);
     Ok(last)

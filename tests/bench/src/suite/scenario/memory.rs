@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Context;
 use crate::AnyError;
 use crate::suite::event::ONLINE;
-use crate::suite::figures::Spread;
+use crate::suite::figures::{Spread, whole};
 use crate::suite::http::Http;
 use crate::suite::process;
 use crate::suite::readers::{Board, Readers};
@@ -20,7 +20,7 @@ const BEFORE: u64 = 100;
 /// Connects, waits and compares.
 pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
     let count = 2_000;
-    let title = format!("memory of an idle subscribed connection ({count} of them)");
+    let title = format!("memory of an idle subscribed connection ({} of them)", whole(count));
     let results = context.interleaved(&title, |context, kind| {
         let server = context.programs.start(kind)?;
         Http::to(&server.host)?.publish("bench", ONLINE)?;

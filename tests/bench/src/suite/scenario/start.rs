@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Context;
 use crate::AnyError;
 use crate::suite::event::{ONLINE, Shape};
-use crate::suite::figures::Spread;
+use crate::suite::figures::{Spread, whole};
 use crate::suite::http::Http;
 use crate::suite::load::wait_for;
 use crate::suite::readers::{Board, Readers};
@@ -43,7 +43,7 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
         let (seconds, failures) = resume(context, &server)?;
         resumed.push(seconds * 1_000.0);
         for failure in failures {
-            context.report.failure(format!("resume of {CLIENTS} clients, round {}: {failure}", round + 1));
+            context.report.failure(format!("resume, round {}: {failure}", round + 1));
         }
         server.end()?;
     }
@@ -53,7 +53,7 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
         .collect();
     rows.push((format!("{}, 100,000 events", Kind::Hub.name()), vec![Spread::of(full)]));
     context.rows(&title, &["server", "ms"], rows);
-    let what = format!("{CLIENTS} clients come back with cursors, {MISSED} events behind each");
+    let what = format!("{} clients come back with cursors, {MISSED} events behind each", whole(CLIENTS));
     let each = resumed.iter().map(|ms| ms * 1_000.0 / (CLIENTS as f64));
     let cells = vec![Spread::of(resumed.iter().copied()), Spread::of(each)];
     context.rows(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Context;
 use crate::AnyError;
 use crate::suite::event::Shape;
+use crate::suite::figures::whole;
 use crate::suite::load::{self, Follow, Pace, Plan};
 use crate::suite::report::{Column, Target};
 use crate::suite::server::Kind;
@@ -15,7 +16,7 @@ const LOADS: [(u64, u32); 3] = [(1_000, 20), (100, 1_000), (1_000, 100)];
 /// Runs the three loads.
 pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
     for (subscribers, rate) in LOADS {
-        let title = format!("{subscribers} subscribers × {rate} events/s");
+        let title = format!("{} subscribers × {} events/s", whole(subscribers), whole(u64::from(rate)));
         let plan = Plan {
             follow: Follow::One(subscribers),
             pace: Pace::Rate(f64::from(rate)),

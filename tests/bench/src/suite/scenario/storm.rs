@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Context;
 use crate::AnyError;
 use crate::suite::event::ONLINE;
-use crate::suite::figures::Spread;
+use crate::suite::figures::{Spread, whole};
 use crate::suite::http::Http;
 use crate::suite::load::{busy, wait_for};
 use crate::suite::process;
@@ -33,7 +33,7 @@ struct Storm {
 
 /// Runs storms on the hub.
 pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
-    let title = format!("storm: {CHUNKS} progress events of one file, {VIEWERS} viewers");
+    let title = format!("storm: {} progress events of one file, {VIEWERS} viewers", whole(CHUNKS));
     // In batches of 100: 2,000 events a second, quick 10,000.
     let between = context.length(Duration::from_millis(50), Duration::from_millis(10));
     let mut storms = Vec::new();
