@@ -22,7 +22,9 @@ pub(crate) fn subscribers(context: &mut Context<'_>) -> Result<(), AnyError> {
         .iter()
         .map(|(count, rate)| (*count, plan(context, Follow::One(*count), *rate, Shape::Custom)))
         .collect();
-    grow(context, "subscribers", &plans, "CPU µs/delivery", |outcome| outcome.cpu_per_delivery).map(drop)
+    let rounds = if context.quick { 1 } else { context.rounds };
+    grow(context, "subscribers", rounds, &plans, "CPU µs/delivery", |outcome| outcome.cpu_per_delivery)
+        .map(drop)
 }
 
 /// With more pipelines: each event goes to one of ten sockets, and each pipeline has one that follows it.
@@ -35,7 +37,8 @@ pub(crate) fn pipelines(context: &mut Context<'_>) -> Result<(), AnyError> {
             (*count, plan(context, follow, 1_000.0, Shape::Custom))
         })
         .collect();
-    let last = grow(context, "pipelines", &plans, "CPU µs/event", |outcome| outcome.cpu_per_event)?;
+    let last =
+        grow(context, "pipelines", context.rounds, &plans, "CPU µs/event", |outcome| outcome.cpu_per_event)?;
     let what = "CPU per event, 10,000 pipelines / 10, one subscriber each".to_owned();
     context.target(Target::at_most(what, 1.2, "×"), Spread::of(last));
     Ok(())
@@ -48,7 +51,8 @@ pub(crate) fn files(context: &mut Context<'_>) -> Result<(), AnyError> {
         .iter()
         .map(|count| (*count, plan(context, Follow::One(10), 1_000.0, Shape::Files(*count))))
         .collect();
-    grow(context, "open files", &plans, "CPU µs/event", |outcome| outcome.cpu_per_event).map(drop)
+    let rounds = if context.quick { 1 } else { context.rounds };
+    grow(context, "open files", rounds, &plans, "CPU µs/event", |outcome| outcome.cpu_per_event).map(drop)
 }
 
 fn plan(context: &Context<'_>, follow: Follow, rate: f64, shape: Shape) -> Plan {
@@ -61,13 +65,16 @@ fn plan(context: &Context<'_>, follow: Follow, rate: f64, shape: Shape) -> Plan 
 fn grow(
     context: &mut Context<'_>,
     what: &str,
+    rounds: usize,
     plans: &[(u64, Plan)],
     unit: &str,
     cost: impl Fn(&Outcome) -> f64,
 ) -> Result<Vec<f64>, AnyError> {
-    let title = format!("growth with {what}");
+    // Those that have no target are only looked at where it has to be quick.
+    let once = if rounds < context.rounds { ", one round" } else { "" };
+    let title = format!("growth with {what}{once}");
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); plans.len()];
-    for round in 0..context.rounds {
+    for round in 0..rounds {
         for at in 0..plans.len() {
             let at = (at + round) % plans.len();
             let (count, plan) = &plans[at];

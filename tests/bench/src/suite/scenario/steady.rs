@@ -21,8 +21,8 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
             follow: Follow::One(subscribers),
             pace: Pace::Rate(f64::from(rate)),
             shape: Shape::Custom,
-            warm: context.length(Duration::from_secs(2), Duration::from_millis(500)),
-            window: context.length(Duration::from_secs(8), Duration::from_millis(1_500)),
+            warm: context.length(Duration::from_secs(2), Duration::from_millis(400)),
+            window: context.length(Duration::from_secs(8), Duration::from_millis(1_250)),
         };
         let results = context.interleaved(&title, |context, kind| {
             let server = context.programs.start(kind)?;
