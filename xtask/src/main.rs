@@ -48,9 +48,12 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
-    /// Measures publish → subscriber callback over real sockets. Options go to the generator: --subscribers, --rate,
-    /// --seconds.
+    /// Measures the hub beside the same relay on socketioxide, Node and Python, and prints each target and whether it holds;
+    /// see docs/benchmarks.md. Options go to the generator: --quick, --only, --server, --rounds, --redis, --write, --help.
     Bench {
+        /// In place of the suite: publish → callback of the client library. Options: --subscribers, --rate, --seconds.
+        #[arg(long)]
+        callback: bool,
         /// For the generator.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
@@ -97,7 +100,8 @@ fn main() -> ExitCode {
             .and_then(|()| page::check(&root)),
         Task::Check { advisories } => check::run(&root, advisories),
         Task::Test { full } => test::run(&root, full),
-        Task::Bench { options } => bench::run(&root, &options),
+        Task::Bench { callback: true, options } => bench::callback(&root, &options),
+        Task::Bench { callback: false, options } => bench::suite(&root, &options),
         Task::Instructions => instructions::run(&root),
         Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
         Task::Fuzz { seconds, executions, target } => {
