@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::npm::npm;
 use crate::python::python_is_there;
 use crate::steps::Steps;
-use crate::workspace::{apt_install, cargo, output, target_dir};
+use crate::workspace::{cargo, output, redis_server_is_there, target_dir};
 
 const RELAYS: &str = "tests/bench/relays";
 
@@ -32,12 +32,7 @@ pub(crate) fn suite(root: &Path, options: &[String]) -> Result<()> {
     let mut steps = Steps::new("bench");
     steps.step("python", python_is_there)?;
     if options.iter().any(|option| option.contains("redis")) {
-        steps.step("redis-server", || {
-            if output(Command::new("redis-server").arg("--version")).is_err() {
-                apt_install("redis-server", "two hubs on one Redis")?;
-            }
-            Ok(())
-        })?;
+        steps.step("redis-server", redis_server_is_there)?;
     }
     let folder = build(root, &mut steps, &["ragpulse-cli", "ragpulse-bench", "ragpulse-plain-relay"])?;
     let mut install = npm(root);

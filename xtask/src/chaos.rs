@@ -11,7 +11,7 @@ use crate::npm::npm;
 use crate::python;
 use crate::steps::Steps;
 use crate::test::node_is_there;
-use crate::workspace::{apt_install, cargo, output, target_dir};
+use crate::workspace::{cargo, redis_server_is_there, target_dir};
 
 /// Builds hub and harness, and runs the harness with `options`.
 pub(crate) fn run(root: &Path, profile: &str, options: &[String]) -> Result<()> {
@@ -39,18 +39,10 @@ pub(crate) fn run(root: &Path, profile: &str, options: &[String]) -> Result<()> 
 
 /// The short form as steps of another task, against a hub that is built already.
 pub(crate) fn short(root: &Path, steps: &mut Steps, hub: &Path) -> Result<()> {
-    steps.step("redis-server", redis_server_is_there)?;
     let build = ["build", "-p", "ragpulse-chaos", "--locked", "--quiet"];
     steps.command("build ragpulse-chaos", cargo(root).args(build))?;
     let mut command = Command::new(program(root, "dev", "ragpulse-chaos")?);
     steps.command("chaos, short", command.arg("--short").env("RAGPULSE_BIN", hub))
-}
-
-fn redis_server_is_there() -> Result<()> {
-    if output(Command::new("redis-server").arg("--version")).is_err() {
-        apt_install("redis-server", "the chaos suite")?;
-    }
-    Ok(())
 }
 
 /// The `node_modules` of the workspace, with socket.io-client in it.
