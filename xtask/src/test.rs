@@ -41,6 +41,9 @@ const ON_EVERY_STORE: &[&str] = &[
     "socket",
 ];
 
+/// Those of several hubs, which share a log in memory elsewhere.
+const ON_REDIS_TOO: &[&str] = &["two_hubs"];
+
 // A browser suite is a member of the npm workspace in tests/browser with a script `test:browser`; it finds the program
 // in RAGPULSE_BIN and the browser in CHROMIUM_BIN.
 
@@ -68,10 +71,10 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
         cargo(root).args(["test", "--workspace", "--all-features", "--locked", "--quiet", "--no-fail-fast"]),
     )?;
     // What a hub promises holds on every store.
-    for (shown, store) in [("SQLite", "sqlite"), ("Redis", "redis")] {
+    for (shown, store, more) in [("SQLite", "sqlite", &[][..]), ("Redis", "redis", ON_REDIS_TOO)] {
         let mut on_store = cargo(root);
         on_store.args(["test", "-p", "ragpulse-server", "--all-features", "--locked", "--quiet", "--no-fail-fast"]);
-        on_store.args(ON_EVERY_STORE.iter().flat_map(|name| ["--test", name]));
+        on_store.args(ON_EVERY_STORE.iter().chain(more).flat_map(|name| ["--test", name]));
         steps.command(&format!("cargo test, on {shown}"), on_store.env("RAGPULSE_TEST_STORE", store))?;
     }
     let build = ["build", "-p", "ragpulse-cli", "--bin", "ragpulse", "--locked", "--quiet"];
