@@ -14,7 +14,7 @@ use std::time::Duration;
 use ragpulse_protocol::{Cursor, PipelineId, PipelineStatus, ReporterId, Timestamp, apply};
 use ragpulse_server::clock::{ManualClock, SystemClock};
 use ragpulse_server::log::redis::RedisOptions;
-use ragpulse_server::log::{EventLog, LogErrorKind, OfLease, RedisLog, TailItem};
+use ragpulse_server::log::{EventLog, LogErrorKind, OfLease, Page, RedisLog, TailItem};
 use tokio::sync::mpsc::Receiver;
 
 use self::records::{batch, id, record};
@@ -207,6 +207,8 @@ async fn a_node_that_starts_folds_little_and_has_it_all() {
         let mut options = RedisOptions::new(redis.url());
         options.shards = 2;
         options.limits.ended_files = 400;
+        // The events are of that time.
+        options.clock = Some(Arc::new(ManualClock::new(Timestamp::from_millis(2_000))));
         RedisLog::open(options).await.unwrap()
     };
     let log = open().await;
@@ -248,6 +250,54 @@ async fn a_node_that_starts_folds_little_and_has_it_all() {
         redis::from_redis_value(redis.say(&["HLEN", &format!("{{ragpulse:{:02}}}:f:p", shard("p"))]).await)
             .unwrap();
     assert!(written < 3_000, "{written}: what is listed no longer goes");
+}
+
+#[tokio::test]
+async fn history_goes_by_age_and_by_bytes() {
+    let redis = Redis::start(&[]);
+    let clock = ManualClock::new(Timestamp::from_millis(2_000));
+    let mut options = RedisOptions::new(redis.url());
+    options.clock = Some(Arc::new(clock.clone()));
+    options.bytes_per_pipeline = 4_000;
+    let log = RedisLog::open(options).await.unwrap();
+    let append = async |pipeline: &str, at: i64| {
+        let records = (0..30).map(|_| record("x:some", "", None)).collect();
+        log.append(&id(pipeline), vec![batch(records, at)]).await.unwrap().remove(0)
+    };
+    let kept =
+        async |pipeline: &str, cursor: &Cursor| match log.read(&id(pipeline), cursor, 100).await.unwrap() {
+            Page::Records(records) => Some(records),
+            _ => None,
+        };
+    let large = append("large", 1_000).await;
+    let start = |epoch: &ragpulse_protocol::Epoch, seq| Cursor { epoch: epoch.clone(), seq };
+    let from_start = start(&large.epoch, 0);
+    eventually(async || kept("large", &from_start).await.is_none()).await;
+    let some = kept("large", &start(&large.epoch, 25)).await.unwrap();
+    assert_eq!(some.len(), 5, "the last of it stays");
+
+    let mut options = RedisOptions::new(redis.url());
+    options.clock = Some(Arc::new(clock.clone()));
+    options.prefix = "old".to_owned();
+    let log = RedisLog::open(options).await.unwrap();
+    let week = 7 * 24 * 60 * 60 * 1_000;
+    let records = |at| vec![batch((0..30).map(|_| record("x:some", "", None)).collect(), at)];
+    let old = log.append(&id("p"), records(1_000)).await.unwrap().remove(0);
+    clock.advance_millis(u32::try_from(week).unwrap() - 5_000);
+    log.append(&id("p"), records(week - 3_000)).await.unwrap();
+    clock.advance_millis(10_000);
+    let from = async |seq| log.read(&id("p"), &start(&old.epoch, seq), 100).await.unwrap();
+    eventually(async || matches!(from(29).await, Page::Trimmed)).await;
+    assert!(matches!(from(30).await, Page::Records(young) if young.len() == 30));
+}
+
+/// Waits until something is so.
+async fn eventually(mut so: impl AsyncFnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !so().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "it did not come to that");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// In which of two shards it is.

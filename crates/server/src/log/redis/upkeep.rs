@@ -27,8 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const WRITE_IDLE: u64 = 32;
 /// … that is, where nothing has happened for so long.
 const IDLE_MILLIS: i64 = 10_000;
-/// When the log is closed, from so many on.
-const WRITE_LAST: u64 = 8;
 /// How many pipelines are looked after at once.
 const AT_ONCE: usize = 8;
 /// So many files, and a quarter, may be written down beyond those that are listed, before they go.
@@ -224,7 +222,7 @@ impl Core {
                 let session = session.clone();
                 async move {
                     let behind = gate.with(|known| known.fold.state.seq.saturating_sub(known.snap));
-                    if behind.is_some_and(|behind| behind >= WRITE_LAST)
+                    if behind.is_some_and(|behind| behind > 0)
                         && let Err(error) = self.write_state(&session, &id, &gate).await
                     {
                         tracing::debug!(pipeline = %id, %error, "a state was not written down; the next start folds a little more");
