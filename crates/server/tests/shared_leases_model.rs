@@ -268,10 +268,15 @@ fn last_words(said: &[Said], before: u64) -> HashMap<usize, Said> {
         let mut own: Vec<&Said> = said.iter().filter(|said| said.who == who && said.to < before).collect();
         own.sort_by_key(|said| said.to);
         let Some(newest) = own.last().map(|said| (*said).clone()) else { continue };
-        // An answer says that it was taken at some time between the two.
-        let leaves = said
-            .iter()
-            .any(|other| other.who == who && other.leaves && other.to > newest.from && other.from < before);
+        let leaves = said.iter().filter(|other| other.who == who && other.leaves).any(|other| {
+            // An answer says that it was taken at some time between the two.
+            let at_once = other.to > newest.from && other.from < before;
+            // Who leaves by one hub and then speaks by another is not yet known there to have left, so what it says may wait.
+            let elsewhere = other.hub != newest.hub
+                && other.from < newest.from
+                && newest.at - other.at < UNWRITTEN_MILLIS;
+            at_once || elsewhere
+        });
         last.insert(who, Said { leaves: newest.leaves || leaves, ..newest });
     }
     last
