@@ -16,6 +16,7 @@ use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamRangeReply;
 use rustix::process::Signal;
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 use crate::hub::{free_address, signal};
@@ -181,15 +182,41 @@ impl Redis {
         Err(format!("redis-server did not write a mark within {WRITTEN_WITHIN:?}").into())
     }
 
-    /// SIGKILL, and as after a loss of power the end of its file is gone: somewhere behind the first `keep` bytes.
+    /// SIGKILL, and as after a loss of power the end of its file is gone: somewhere behind the first `keep` bytes. What is left is
+    /// mended by `redis-check-aof --fix`, as an operator has to: a server that finds half a transaction at the end of its file does not
+    /// execute it, but leaves it there, and it comes back, mixed with what follows, when the server is started the next time.
     pub(crate) async fn lose_power(&mut self, keep: u64, rng: &mut Rng) -> Result<(), AnyError> {
         self.kill().await?;
         let file = std::fs::OpenOptions::new().write(true).open(self.file()?)?;
         let length = file.metadata()?.len();
         let left = rng.u64(keep.min(length)..=length);
         file.set_len(left)?;
+        drop(file);
+        self.mend().await?;
         self.journal.note(format!("has lost {} of {length} bytes", length - left));
         Ok(())
+    }
+
+    /// Removes what is not whole at the end of its file.
+    async fn mend(&self) -> Result<(), AnyError> {
+        let program = self.program.with_file_name("redis-check-aof");
+        let mut child = Command::new(&program)
+            .arg("--fix")
+            .arg(self.file()?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                format!("cannot start {} ({error}): it comes with redis-server", program.display())
+            })?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // It asks only where there is something to mend, and otherwise may have ended.
+            let _ = stdin.write_all(b"y\n").await;
+        }
+        let status = child.wait().await?;
+        if status.success() { Ok(()) } else { Err(format!("{} failed: {status}", program.display()).into()) }
     }
 
     /// The file to which it appends: of Redis 7 the newest of a folder of them.
