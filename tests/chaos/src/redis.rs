@@ -181,12 +181,16 @@ impl Redis {
         Err(format!("redis-server did not write a mark within {WRITTEN_WITHIN:?}").into())
     }
 
-    /// SIGKILL, and as after a loss of power the end of its file is gone: somewhere behind the first `keep` bytes.
+    /// SIGKILL, and as after a loss of power the end of its file is gone: somewhere behind the first `keep` bytes. What is left is
+    /// mended as `redis-check-aof --fix` does it, which an operator has to call: a server that finds half a transaction at the end of its file does not
+    /// execute it, but leaves it there, and it comes back, mixed with what follows, when the server is started the next time.
     pub(crate) async fn lose_power(&mut self, keep: u64, rng: &mut Rng) -> Result<(), AnyError> {
         self.kill().await?;
         let file = std::fs::OpenOptions::new().write(true).open(self.file()?)?;
         let length = file.metadata()?.len();
         let left = rng.u64(keep.min(length)..=length);
+        let bytes = std::fs::read(self.file()?)?;
+        let left = whole(&bytes[..usize::try_from(left)?.min(bytes.len())]) as u64;
         file.set_len(left)?;
         self.journal.note(format!("has lost {} of {length} bytes", length - left));
         Ok(())
@@ -248,6 +252,50 @@ impl Redis {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(4)..].join(" | ")
     }
+}
+
+/// How many bytes of an append-only file are whole commands, and whole transactions where they are within one.
+fn whole(bytes: &[u8]) -> usize {
+    let (mut at, mut good, mut within) = (0, 0, false);
+    while let Some((command, end)) = command(bytes, at) {
+        match command {
+            name if name.eq_ignore_ascii_case(b"MULTI") => within = true,
+            name if name.eq_ignore_ascii_case(b"EXEC") => within = false,
+            _ => {}
+        }
+        at = end;
+        if !within {
+            good = at;
+        }
+    }
+    good
+}
+
+/// The name of the command at a place, and where it ends; `None` where it is not whole.
+fn command(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let (count, mut at) = number(bytes, at, b'*')?;
+    let mut name: &[u8] = &[];
+    for index in 0..count {
+        let (length, start) = number(bytes, at, b'$')?;
+        let end = start.checked_add(length)?;
+        let word = bytes.get(start..end)?;
+        if bytes.get(end..end + 2)? != b"\r\n" {
+            return None;
+        }
+        if index == 0 {
+            name = word;
+        }
+        at = end + 2;
+    }
+    Some((name, at))
+}
+
+/// The number in a line that begins with `mark`, and where the next begins.
+fn number(bytes: &[u8], at: usize, mark: u8) -> Option<(usize, usize)> {
+    let line = bytes.get(at..)?.strip_prefix(&[mark])?;
+    let length = line.windows(2).position(|two| two == b"\r\n")?;
+    let number = std::str::from_utf8(&line[..length]).ok()?.parse().ok()?;
+    Some((number, at + 1 + length + 2))
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! The last judgement: the log against what was promised and seen, and states against the log.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
 
 use ragpulse_protocol::status::Limits;
 use ragpulse_protocol::{FileState, Liveness, PipelineStatus};
 use serde_json::Value;
 
 use super::log::Logged;
-use super::{Acked, Log, Oracle};
+use super::{Acked, Known, Log, Oracle, Seen};
 
 /// How many findings of a kind are told.
-const TOLD: usize = 5;
+const TOLD: usize = 12;
 
 /// What the last judgement counted, and what it found wrong.
 #[derive(Debug, Default)]
@@ -88,26 +89,16 @@ impl Oracle {
             if sequence.acked > log.head.seq {
                 wrong.push(format!("{} was acknowledged, but the log ends at {}", sequence.acked, log.head));
             }
-            for (index, seen) in sequence.seen.iter().enumerate() {
-                let (Some(seen), logged) = (seen, log.events.get(index)) else { continue };
-                let same = logged.is_some_and(|logged| {
-                    logged.name == *seen.name && logged.mark.as_deref() == seen.mark.as_deref()
-                });
-                if !same {
-                    wrong.push(format!(
-                        "at {} clients were given {} {:?}, and the log has {logged:?}",
-                        index + 1,
-                        seen.name,
-                        seen.mark
-                    ));
-                }
-            }
         }
+        wrong.extend(known.differs_from(log));
         wrong.extend(ended_files_move(log));
         for shown in &log.shown {
             if let Some(difference) = difference(&log.folded, shown) {
                 wrong.push(format!("the state a hub shows is not what the log gives: {difference}"));
             }
+        }
+        if !wrong.is_empty() {
+            wrong.insert(0, format!("its log has {}", epochs_of(log)));
         }
         let more = wrong.len().saturating_sub(TOLD);
         findings.wrong.extend(wrong.into_iter().take(TOLD).map(|wrong| format!("{}: {wrong}", log.pipeline)));
@@ -115,6 +106,44 @@ impl Oracle {
             findings.wrong.push(format!("{}: and {more} more", log.pipeline));
         }
     }
+}
+
+impl Known {
+    /// Where clients were given something else than the log has, or something that it has not. In earlier epochs only what the
+    /// log still has of them counts: their ends may be lost.
+    fn differs_from(&self, log: &Log) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (epoch, sequence) in &self.epochs {
+            for (index, seen) in sequence.seen.iter().enumerate() {
+                let (Some(seen), logged) = (seen, log.events.get(index)) else { continue };
+                let of_epoch = logged.is_some_and(|logged| logged.epoch == *epoch);
+                if !of_epoch && *epoch != log.head.epoch {
+                    continue;
+                }
+                let same = logged.is_some_and(|logged| {
+                    logged.name == *seen.name && logged.mark.as_deref() == seen.mark.as_deref()
+                });
+                if !same {
+                    let (place, Seen { name, mark, .. }) = (index + 1, seen);
+                    wrong.push(format!(
+                        "at {epoch}:{place} clients were given {name} {mark:?}, and the log has {logged:?}"
+                    ));
+                }
+            }
+        }
+        wrong
+    }
+}
+
+/// From where to where each epoch goes, for a failure.
+fn epochs_of(log: &Log) -> String {
+    let mut told = String::new();
+    for epoch in log.events.chunk_by(|one, next| one.epoch == next.epoch) {
+        if let (Some(first), Some(last)) = (epoch.first(), epoch.last()) {
+            let _ = write!(told, "{} {} to {}, ", first.epoch, first.seq, last.seq);
+        }
+    }
+    format!("{told}and ends at {}", log.head)
 }
 
 /// Progress after an end: of a file that nobody has taken up again. One that was interrupted may go on, as its

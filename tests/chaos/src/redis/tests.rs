@@ -60,3 +60,12 @@ async fn one_that_stands_still_answers_nobody_until_it_goes_on() {
     set(&redis, 1).await;
     assert_eq!(list(&redis).await, [1]);
 }
+
+#[test]
+fn half_a_command_and_half_a_transaction_are_not_whole() {
+    let one = b"*2\r\n$3\r\nSET\r\n$1\r\na\r\n";
+    let all = [&one[..], b"*1\r\n$5\r\nMULTI\r\n", &one[..], b"*1\r\n$4\r\nEXEC\r\n"].concat();
+    assert_eq!(whole(&all), all.len());
+    assert_eq!(whole(&all[..one.len() - 1]), 0);
+    (one.len()..all.len()).for_each(|cut| assert_eq!(whole(&all[..cut]), one.len()));
+}
