@@ -6,6 +6,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Cursor, Epoch, PipelineId};
@@ -33,6 +34,16 @@ async fn follower(hub: &TestHub) -> (Follower, Socket) {
     let (mut follower, mut socket) = (Follower::default(), Socket::connect(hub.address, "/").await);
     follower.subscribe(&mut socket).await;
     (follower, socket)
+}
+
+/// Reads a stream until this stands in it.
+async fn hear(stream: &mut reqwest::Response, text: &str) {
+    let mut heard = String::new();
+    while !heard.contains(text) {
+        let chunk =
+            tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await.expect("nothing came");
+        heard.push_str(std::str::from_utf8(&chunk.unwrap().expect("it ended")).unwrap());
+    }
 }
 
 /// An event of a file, by an id: a reporter repeats it until it is taken.
@@ -183,6 +194,43 @@ async fn a_redis_that_was_emptied_is_begun_anew_by_reporters() {
     one.until("p", |state| state["counts"]["completed"] == 1).await;
     assert_ne!(one.cursor("p").await.0, before);
     assert_eq!(one.story("p").await, two.story("p").await);
+}
+
+#[tokio::test]
+async fn who_follows_what_is_gone_hears_its_end_and_then_all_of_the_next_life() {
+    let redis = Redis::start(&[]);
+    let (one, two) = (hub(&redis, "t").await, hub(&redis, "t").await);
+    one.publish("p", json!([online(), with_id("file:processing", "a")])).await;
+    let before = one.cursor("p").await.0;
+    let mut followers = Vec::new();
+    for hub in [&one, &two] {
+        hub.until("p", |state| state["seq"] == 2).await;
+        let (mut follower, mut socket) = follower(hub).await;
+        follower.read(&mut socket, 2).await;
+        let mut stream = hub.http.get(hub.url("/api/pipelines/p/stream")).send().await.unwrap();
+        hear(&mut stream, "pipeline:status").await;
+        followers.push((follower, socket, stream));
+    }
+    redis.say(&["FLUSHALL"]).await;
+    for (follower, socket, stream) in &mut followers {
+        // The rule for what comes does the rest: nothing is asked again, and no state comes.
+        while follower.session.state().is_some() {
+            follower.take(&socket.message().await);
+        }
+        assert_eq!((follower.applied, &*follower.snapshots), (1, &[None][..]));
+        hear(stream, &format!("{before}:3")).await;
+    }
+    eventually("both know nothing of it", async || {
+        one.hub.state(&p()).is_none() && two.hub.state(&p()).is_none()
+    })
+    .await;
+    persist(&two, json!([online(), with_id("file:processing", "a"), with_id("file:completed", "a")])).await;
+    for ((follower, socket, _), hub) in followers.iter_mut().zip([&one, &two]) {
+        follower.read(socket, 3).await;
+        hub.until("p", |state| state["seq"] == 3).await;
+        follower.agrees(hub);
+        assert_eq!((follower.applied, &*follower.snapshots), (4, &[None][..]), "each event, and no state");
+    }
 }
 
 #[tokio::test]

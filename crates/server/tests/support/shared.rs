@@ -84,6 +84,8 @@ pub struct SharedLog {
     cut: AtomicU8,
     /// Appends go one by one where the test has hold of them.
     gate: Semaphore,
+    /// What comes by the tail goes one by one where the test has hold of it.
+    tail_gate: Arc<Semaphore>,
     silent_millis: AtomicU64,
 }
 
@@ -180,7 +182,20 @@ impl Kept {
 
 impl SharedLog {
     fn of(common: &Arc<Common>) -> Arc<Self> {
-        let (tail, receiver) = mpsc::channel(1_024);
+        let (tail, mut source) = mpsc::channel(1_024);
+        let (through, receiver) = mpsc::channel(1_024);
+        let tail_gate = Arc::new(Semaphore::new(MANY));
+        let opens = tail_gate.clone();
+        tokio::spawn(async move {
+            while let Some(item) = source.recv().await {
+                if let Ok(permit) = opens.acquire().await {
+                    permit.forget();
+                }
+                if through.send(item).await.is_err() {
+                    return;
+                }
+            }
+        });
         let mut tails = common.tails.lock().unwrap();
         tails.push(tail);
         Arc::new(Self {
@@ -189,8 +204,20 @@ impl SharedLog {
             tail: std::sync::Mutex::new(Some(receiver)),
             cut: AtomicU8::new(WHOLE),
             gate: Semaphore::new(MANY),
+            tail_gate,
             silent_millis: AtomicU64::new(0),
         })
+    }
+
+    /// From now on the hub is not told what was appended.
+    pub fn hold_tail(&self) {
+        self.tail_gate.forget_permits(MANY);
+    }
+
+    /// The hub is told what was held.
+    pub fn let_tail_go(&self) {
+        self.tail_gate.forget_permits(MANY);
+        self.tail_gate.add_permits(MANY);
     }
 
     /// A share for a hub that starts now. Nothing may be under way.

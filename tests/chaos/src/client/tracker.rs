@@ -18,6 +18,9 @@ use crate::oracle::{Delivered, Oracle, Via};
 use crate::report::workload::MARK;
 use crate::run::Witness;
 
+/// The last event of a pipeline.
+const REMOVED: &str = "pipeline:removed";
+
 /// What every message of a pipeline has, and what a check needs of it.
 #[derive(Debug, Deserialize)]
 struct Head {
@@ -180,7 +183,9 @@ impl Tracker {
                     self.message(&event.event, &to_text(&event.data), Via::Http);
                 }
                 let reached = self.at.as_ref().map_or(0, |at| at.seq);
-                if page.epoch.is_some() && page.seq != reached && !self.wants_resync {
+                // After its end nobody is anywhere.
+                let has_ended = page.events.last().is_some_and(|event| event.event == REMOVED);
+                if !has_ended && page.epoch.is_some() && page.seq != reached && !self.wants_resync {
                     self.fail(format!("a page says it reaches to {}, and its events to {reached}", page.seq));
                 }
             }
@@ -198,6 +203,15 @@ impl Tracker {
     fn event(&mut self, name: &str, head: &Head, text: &str, via: Via) {
         let place = head.at();
         match verdict(self.at.as_ref(), Incoming::Event(&place)) {
+            Verdict::Apply if name == REMOVED => {
+                // Each hub makes it by itself, where it is, so it need not be the same everywhere.
+                self.note(format!("removed at {place}"));
+                if !self.oracle.was_emptied() {
+                    self.fail(format!("{place} says that {} is gone, and nobody removed it", self.pipeline));
+                }
+                self.counts.events += 1;
+                self.at = None;
+            }
             Verdict::Apply => {
                 // Where it came parsed the text is not as it was, so it cannot be held against that of others.
                 let text = matches!(via, Via::Socket | Via::Stream).then_some(text);
@@ -221,12 +235,11 @@ impl Tracker {
         }
     }
 
-    /// Where nothing is kept, events of a pipeline that was forgotten may overtake the answer that says so; and where a
-    /// store is emptied under a hub that lives, they are all that tells of it.
+    /// Where nothing is kept, events of a pipeline that was forgotten may overtake the answer that says so. Who was told
+    /// where it is hears the end of one life before anything of the next.
     fn may_be_new_life(&self, event: &Cursor) -> bool {
         let other = self.at.as_ref().is_some_and(|at| at.epoch != event.epoch);
-        let untold = !self.asked.answered || self.oracle.was_emptied();
-        self.wants_resync || (other && self.oracle.forgets() && untold)
+        self.wants_resync || (other && self.oracle.forgets() && !self.asked.answered)
     }
 
     fn snapshot(&mut self, head: &Head, via: Via) {
