@@ -14,6 +14,7 @@ mod process;
 mod readers;
 mod report;
 mod scenario;
+mod sequence;
 mod server;
 
 use std::path::PathBuf;

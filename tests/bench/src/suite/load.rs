@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
 
     /// Publishes for so long.
     fn publish(&mut self, length: Duration) -> Result<(), AnyError> {
-        let pipelines = self.board.pipelines;
+        let pipelines = self.board.turns.pipelines;
         let start = Instant::now();
         let mut number = 0_u32;
         loop {
@@ -255,7 +255,7 @@ impl<'a> Run<'a> {
             deliveries_per_second: deliveries as f64 / took.as_secs_f64(),
             rate: events as f64 / published_for.as_secs_f64(),
             bytes_per_delivery: bytes as f64 / deliveries as f64,
-            lost: lost(&seen, self.published, &board, self.each),
+            lost: lost(&seen, self.published, self.each),
             twice: board.twice.load(Ordering::Relaxed),
             resynced: board.states.load(Ordering::Relaxed).saturating_sub(self.subscriptions),
             generator,
@@ -284,9 +284,9 @@ fn open(host: &str, pipelines: u64) -> Result<(), AnyError> {
 }
 
 /// What did not arrive: what was skipped, and what is missing at the end.
-fn lost(seen: &Seen, published: u64, board: &Board, each: u64) -> u64 {
+fn lost(seen: &Seen, published: u64, each: u64) -> u64 {
     let past: u64 = seen.up_to.iter().sum();
-    (published * each).saturating_sub(past).saturating_add(seen.skipped) + u64::from(board.first > published)
+    (published * each).saturating_sub(past).saturating_add(seen.skipped)
 }
 
 /// The part of a time that this process was busy: its busiest thread, or all of it over its cores.
