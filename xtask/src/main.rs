@@ -118,3 +118,25 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_the_generator_gets_there() {
+        let parse = |arguments: &[&str]| match Cli::parse_from([&["xtask", "bench"], arguments].concat()).task
+        {
+            Task::Bench { callback, options } => (callback, options),
+            _ => panic!("another task"),
+        };
+        assert_eq!(
+            parse(&["--quick", "--only", "steady"]),
+            (false, ["--quick", "--only", "steady"].map(String::from).to_vec())
+        );
+        assert_eq!(
+            parse(&["--callback", "--rate", "20"]),
+            (true, ["--rate", "20"].map(String::from).to_vec())
+        );
+    }
+}

@@ -91,7 +91,7 @@ async fn people_are_told_the_same_in_words() {
     for part in [
         "2 subscribers, 20 events/s for 1 s",
         "p99.9",
-        "40 of 20 events",
+        "20 events, delivered 40 times",
         "0 lost, 0 doubled, 0 out of order",
     ] {
         assert!(told.contains(part), "{part} is not in {told}");

@@ -14,6 +14,7 @@ mod process;
 mod readers;
 mod report;
 mod scenario;
+mod sequence;
 mod server;
 
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ use crate::AnyError;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Short runs, three rounds: to see that all works, in under six minutes.
+    /// Short runs, three rounds: to see that all works, in a few minutes.
     #[arg(long)]
     quick: bool,
     /// Only this scenario. May be given several times.

@@ -102,9 +102,10 @@ impl Told {
         let [p50, p90, p99, p999, max] = self.latencies.milliseconds;
         let times = format!("p50 {p50:.1}, p90 {p90:.1}, p99 {p99:.1}, p99.9 {p999:.1}, longest {max:.1} ms");
         line("latency", format!("{times}, from the report to the callback"));
+        let Self { published, delivered, .. } = self;
         line(
             "deliveries",
-            format!("{} of {} events, {:.0} a second", self.delivered, self.published, self.per_second()),
+            format!("{published} events, delivered {delivered} times, {:.0} a second", self.per_second()),
         );
         let Self { lost, doubled, out_of_order, resynced, .. } = self;
         line("sequence", format!("{lost} lost, {doubled} doubled, {out_of_order} out of order"));

@@ -15,6 +15,7 @@ use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 
 use super::frames::{self, Finder, Frame, Mark};
+use super::sequence::{Arrival, Sequence, Turns};
 use crate::AnyError;
 
 /// How many times of publication are remembered: more than are ever under way.
@@ -31,12 +32,7 @@ pub(crate) struct Board {
     sent: Vec<AtomicU64>,
     /// Latencies are taken of events from this number on.
     pub(crate) measured_from: AtomicU64,
-    /// How many pipelines the numbers go round, and among how many sockets each of these is followed by one. 1 and 1: all
-    /// follow the one pipeline.
-    pub(crate) pipelines: u64,
-    pub(crate) shared_by: u64,
-    /// The first number that each expects.
-    pub(crate) first: u64,
+    pub(crate) turns: Turns,
     pub(crate) ready: AtomicU64,
     pub(crate) delivered: AtomicU64,
     pub(crate) bytes: AtomicU64,
@@ -54,9 +50,7 @@ impl Board {
             epoch: Instant::now(),
             sent: (0..REMEMBERED).map(|_| AtomicU64::new(0)).collect(),
             measured_from: AtomicU64::new(u64::MAX),
-            pipelines,
-            shared_by,
-            first,
+            turns: Turns { pipelines, shared_by, first },
             ready: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -149,8 +143,7 @@ impl Readers {
             phase: Phase::Upgrading,
             subscribe: frames::text(&format!("420{subscribe}")),
             number: self.opened,
-            next: Vec::new(),
-            last_progress: 0,
+            sequence: Sequence::default(),
             open: true,
         };
         let inlet = &self.inlets[usize::try_from(self.opened)? % self.inlets.len()];
@@ -208,9 +201,7 @@ struct Connection {
     phase: Phase,
     subscribe: Vec<u8>,
     number: u64,
-    /// Of each of its pipelines, which turn is next.
-    next: Vec<u64>,
-    last_progress: u64,
+    sequence: Sequence,
     open: bool,
 }
 
@@ -263,9 +254,9 @@ fn read(board: &Board, mut poll: Poll, inlet: &mpsc::Receiver<Connection>) -> Re
     }
     Ok(Seen {
         latencies: reader.latencies,
-        up_to: list.iter().flat_map(|connection| connection.next.iter().copied()).collect(),
+        up_to: list.iter().flat_map(|connection| connection.sequence.next.iter().copied()).collect(),
         skipped,
-        last_progress: list.iter().map(|connection| connection.last_progress).collect(),
+        last_progress: list.iter().map(|connection| connection.sequence.last_progress).collect(),
     })
 }
 
@@ -363,10 +354,9 @@ impl Reader<'_> {
             Some(Mark::Number(number)) => number,
             Some(Mark::Progress(number)) => {
                 self.sums.progress += 1;
-                if number <= connection.last_progress {
+                if !connection.sequence.progress(number) {
                     self.board.twice.fetch_add(1, Ordering::Relaxed);
                 }
-                connection.last_progress = number;
                 return;
             }
             None => {
@@ -377,18 +367,13 @@ impl Reader<'_> {
             }
         };
         let board = self.board;
-        let (pipeline, turn) = (number % board.pipelines, number / board.pipelines);
-        let slot = usize::try_from(pipeline / board.shared_by).unwrap_or(usize::MAX);
-        if connection.next.len() <= slot {
-            connection.next.resize(slot + 1, board.first);
+        match connection.sequence.number(number, &board.turns) {
+            Arrival::Twice => {
+                board.twice.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Arrival::New { skipped } => self.sums.skipped += skipped,
         }
-        let next = &mut connection.next[slot];
-        if turn < *next {
-            board.twice.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        self.sums.skipped += turn - *next;
-        *next = turn + 1;
         self.sums.delivered += 1;
         if number >= board.measured_from.load(Ordering::Relaxed) {
             let sent = board.slot(number).load(Ordering::Acquire);

@@ -40,7 +40,7 @@ impl Context<'_> {
 
     /// Says what is being done.
     pub(crate) fn tell(&self, title: &str, round: usize, who: &str) {
-        eprintln!("{title}: round {} of {}, {who}", round + 1, self.rounds);
+        eprintln!("{title}: round {}, {who}", round + 1);
     }
 
     /// Runs something for each server in each round, another one first each time.
