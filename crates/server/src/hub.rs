@@ -8,6 +8,7 @@ mod feed;
 mod look;
 mod outlet;
 mod places;
+mod reach;
 mod read;
 mod registry;
 mod reports;
@@ -337,6 +338,22 @@ impl Hub {
 
     /// Asks the log whether it has what a subscriber missed, and has the subscriber continued by the answer.
     pub(crate) async fn settle(
+        &self,
+        room: &Arc<Room>,
+        outlet: u64,
+        question: &Question,
+    ) -> SubscribedPipeline {
+        if !question.beyond {
+            return self.settle_missed(room, outlet, question).await;
+        }
+        match self.settle_beyond(room, outlet, question).await {
+            Ok(answer) => answer,
+            Err(left) => self.settle_missed(room, outlet, &left).await,
+        }
+    }
+
+    /// As [`settle`](Self::settle), for one that is behind.
+    async fn settle_missed(
         &self,
         room: &Arc<Room>,
         outlet: u64,

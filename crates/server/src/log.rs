@@ -333,6 +333,12 @@ pub trait EventLog: Send + Sync + 'static {
         Ok(self.load().await?.into_iter().find(|stored| stored.state.pipeline_id == *pipeline))
     }
 
+    /// Where a pipeline ends, as the store has it, for a hub that may not have followed so far; it then does. `None` where there is none.
+    /// Only asked of a log that is [shared](Self::is_shared).
+    async fn end(&self, pipeline: &PipelineId) -> Result<Option<Cursor>, LogError> {
+        Ok(self.stored(pipeline).await?.map(|stored| stored.state.cursor()))
+    }
+
     /// Reads at most `limit` records after a cursor.
     async fn read(&self, pipeline: &PipelineId, after: &Cursor, limit: usize) -> Result<Page, LogError>;
 

@@ -139,6 +139,11 @@ impl Room {
         self.head.subscribe()
     }
 
+    /// Whether it knows of what a cursor is of.
+    pub(crate) fn covers(&self, cursor: &Cursor) -> bool {
+        self.with_state(|state| state.epoch == cursor.epoch && state.seq >= cursor.seq) == Some(true)
+    }
+
     pub(crate) fn is_known(&self) -> bool {
         self.inner.lock().state.is_some()
     }
@@ -232,7 +237,9 @@ impl Room {
         (inner.removed, inner.farewell) = (false, None);
         inner.ring.clear();
         records.into_iter().for_each(|record| inner.ring.push(record));
-        for follower in inner.followers.values_mut() {
+        // Who waits for this room to come as far as its cursor is joined by that.
+        let beyond = |follower: &&mut Follower| matches!(follower.owed, Some(Owed::Beyond));
+        for follower in inner.followers.values_mut().filter(|follower| !beyond(follower)) {
             // A slice, or a question to the log, that is under way is of what was before.
             inner.generation += 1;
             follower.generation = inner.generation;
@@ -329,7 +336,8 @@ impl Room {
         inner.farewell = inner.ring.last().cloned();
         inner.ring.clear();
         inner.snapshots.forget();
-        for follower in inner.followers.values_mut() {
+        let beyond = |follower: &&mut Follower| matches!(follower.owed, Some(Owed::Beyond));
+        for follower in inner.followers.values_mut().filter(|follower| !beyond(follower)) {
             // A slice that is under way is of the old life.
             inner.generation += 1;
             follower.generation = inner.generation;

@@ -158,6 +158,11 @@ impl EventLog for RedisLog {
         Ok(gate.and_then(|gate| gate.with(|known| known.stored())))
     }
 
+    async fn end(&self, pipeline: &PipelineId) -> Result<Option<Cursor>, LogError> {
+        self.call("read", async |session| self.core.follow(session, pipeline).await).await?;
+        Ok(self.core.gates.get(pipeline).and_then(|gate| gate.position()))
+    }
+
     async fn read(&self, pipeline: &PipelineId, after: &Cursor, limit: usize) -> Result<Page, LogError> {
         self.call("read", async |session| {
             Ok(match session.read(pipeline, Some(&after.epoch), after.seq, limit).await? {
