@@ -106,7 +106,7 @@ impl Listener {
                         let limits = ragpulse_protocol::status::Limits::default();
                         PipelineStatus::opening(id.clone(), kind, epoch, shared.timestamp, limits)
                     });
-                    assert_eq!((record.seq, &*shared.epoch), (state.seq + 1, &state.epoch), "of {id}");
+                    assert_eq!((record.seq, shared.epoch), (state.seq + 1, &state.epoch), "of {id}");
                     let _ = apply(state, &record.event);
                 }
             }
