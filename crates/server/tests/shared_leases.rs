@@ -1,5 +1,7 @@
 //! Leases where hubs share a log: whoever hears a reporter, all know it; whoever finds it silent, one says so.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;
