@@ -2,6 +2,8 @@
 //! are killed between planning and appending, or before they learn that it was taken. Whatever happens: nobody is ended that is
 //! heard, everything that is over is ended, and each end is told once.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::{HashMap, HashSet};

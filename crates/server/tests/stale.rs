@@ -1,5 +1,7 @@
 //! A store that does not answer: what is in memory is served and marked, reports are refused, and nothing is ended.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;
@@ -22,7 +24,10 @@ fn with_metrics(config: &mut Config) {
 
 async fn stale(node: &Node, path: &str) -> (u16, Option<String>) {
     let answer = node.get(path).await;
-    let mark = answer.headers().get("ragpulse-stale").map(|mark| mark.to_str().unwrap().to_owned());
+    let mark = answer
+        .headers()
+        .get("ragpulse-stale")
+        .map(|mark| String::from_utf8_lossy(mark.as_bytes()).into_owned());
     (answer.status().as_u16(), mark)
 }
 
