@@ -85,10 +85,10 @@ impl Oracle {
                 Some(_) => {}
             }
         }
-        if let Some(sequence) = known.epochs.get(&log.head.epoch) {
-            if sequence.acked > log.head.seq {
-                wrong.push(format!("{} was acknowledged, but the log ends at {}", sequence.acked, log.head));
-            }
+        if let Some(sequence) = known.epochs.get(&log.head.epoch)
+            && sequence.acked > log.head.seq
+        {
+            wrong.push(format!("{} was acknowledged, but the log ends at {}", sequence.acked, log.head));
         }
         wrong.extend(known.differs_from(log));
         wrong.extend(ended_files_move(log));
