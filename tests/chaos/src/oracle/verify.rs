@@ -97,13 +97,13 @@ impl Oracle {
                 wrong.push(format!("the state a hub shows is not what the log gives: {difference}"));
             }
         }
-        if !wrong.is_empty() {
-            wrong.insert(0, format!("its log has {}", epochs_of(log)));
-        }
-        let more = wrong.len().saturating_sub(TOLD);
+        let (nothing, more) = (wrong.is_empty(), wrong.len().saturating_sub(TOLD));
         findings.wrong.extend(wrong.into_iter().take(TOLD).map(|wrong| format!("{}: {wrong}", log.pipeline)));
         if more > 0 {
             findings.wrong.push(format!("{}: and {more} more", log.pipeline));
+        }
+        if !nothing {
+            findings.wrong.push(format!("{}: its log has {}", log.pipeline, epochs_of(log)));
         }
     }
 }
