@@ -85,10 +85,10 @@ impl Oracle {
                 Some(_) => {}
             }
         }
-        if let Some(sequence) = known.epochs.get(&log.head.epoch) {
-            if sequence.acked > log.head.seq {
-                wrong.push(format!("{} was acknowledged, but the log ends at {}", sequence.acked, log.head));
-            }
+        if let Some(sequence) = known.epochs.get(&log.head.epoch)
+            && sequence.acked > log.head.seq
+        {
+            wrong.push(format!("{} was acknowledged, but the log ends at {}", sequence.acked, log.head));
         }
         wrong.extend(known.differs_from(log));
         wrong.extend(ended_files_move(log));
@@ -97,13 +97,13 @@ impl Oracle {
                 wrong.push(format!("the state a hub shows is not what the log gives: {difference}"));
             }
         }
-        if !wrong.is_empty() {
-            wrong.insert(0, format!("its log has {}", epochs_of(log)));
-        }
-        let more = wrong.len().saturating_sub(TOLD);
+        let (nothing, more) = (wrong.is_empty(), wrong.len().saturating_sub(TOLD));
         findings.wrong.extend(wrong.into_iter().take(TOLD).map(|wrong| format!("{}: {wrong}", log.pipeline)));
         if more > 0 {
             findings.wrong.push(format!("{}: and {more} more", log.pipeline));
+        }
+        if !nothing {
+            findings.wrong.push(format!("{}: its log has {}", log.pipeline, epochs_of(log)));
         }
     }
 }
