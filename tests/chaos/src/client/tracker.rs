@@ -222,6 +222,12 @@ impl Tracker {
                 self.counts.events += 1;
                 self.at = Some(place);
             }
+            Verdict::Resync if name == REMOVED && self.oracle.was_emptied() => {
+                // Who was behind when a pipeline went hears its end next: what is between cannot be had any more.
+                self.note(format!("removed at {place}, after a hole"));
+                self.forget();
+                self.asked = Asked::default();
+            }
             Verdict::Resync if self.may_be_new_life(&place) => {
                 self.note(format!("{place} of a new life before the answer that tells of it"));
                 self.wants_resync = true;
