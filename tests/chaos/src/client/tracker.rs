@@ -211,6 +211,8 @@ impl Tracker {
                 }
                 self.counts.events += 1;
                 self.at = None;
+                // What comes of its next life answers no question about this one.
+                self.asked = Asked::default();
             }
             Verdict::Apply => {
                 // Where it came parsed the text is not as it was, so it cannot be held against that of others.
