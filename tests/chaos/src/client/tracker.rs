@@ -211,6 +211,8 @@ impl Tracker {
                 }
                 self.counts.events += 1;
                 self.at = None;
+                // What comes of its next life answers no question about this one.
+                self.asked = Asked::default();
             }
             Verdict::Apply => {
                 // Where it came parsed the text is not as it was, so it cannot be held against that of others.
@@ -221,6 +223,12 @@ impl Tracker {
                 self.witness.journal().event(&place);
                 self.counts.events += 1;
                 self.at = Some(place);
+            }
+            Verdict::Resync if name == REMOVED && self.oracle.was_emptied() => {
+                // Who was behind when a pipeline went hears its end next: what is between cannot be had any more.
+                self.note(format!("removed at {place}, after a hole"));
+                self.forget();
+                self.asked = Asked::default();
             }
             Verdict::Resync if self.may_be_new_life(&place) => {
                 self.note(format!("{place} of a new life before the answer that tells of it"));
