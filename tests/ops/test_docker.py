@@ -20,6 +20,7 @@ from support.programs import OPS, ROOT, free_port, ragpulse, run, system, tool
 DOCKER = OPS / "docker"
 FILES = [DOCKER / "Dockerfile", DOCKER / "pipeline.Dockerfile"]
 COMPOSE = DOCKER / "compose.yaml"
+HUBS = DOCKER / "compose.hubs.yaml"
 
 
 def instructions(file: Path) -> list[tuple[str, str]]:
@@ -37,6 +38,12 @@ def copied(file: Path) -> list[str]:
 def compose() -> dict[str, Any]:
     """The compose file."""
     read: dict[str, Any] = yaml.safe_load(interpolated())
+    return read
+
+
+def hubs() -> dict[str, Any]:
+    """What is put over it for two hubs. `!reset` is compose's own word for leaving out."""
+    read: dict[str, Any] = yaml.safe_load(HUBS.read_text().replace(" !reset []", " []"))
     return read
 
 
@@ -99,10 +106,11 @@ def test_images_are_pinned_and_run_by_nobody_special(file: Path) -> None:
 
 def test_commands_are_known_to_what_they_call() -> None:
     known = run([ragpulse(), "serve", "--help"])
-    called = compose()["services"]["hub"]["command"]
-    assert called[0] == "serve"
-    for flag in [one for one in called if one.startswith("--")]:
-        assert re.search(rf"{flag} <", known), flag
+    over = hubs()["services"]
+    for called in (compose()["services"]["hub"]["command"], over["hub"]["command"], over["hub-2"]["command"]):
+        assert called[0] == "serve"
+        for flag in [one for one in called if one.startswith("--")]:
+            assert re.search(rf"{flag} <", known), flag
     variables = re.findall(r"\b(RAGPULSE_\w+)=", dict(instructions(FILES[0]))["ENV"])
     assert variables
     for name in variables:
@@ -163,10 +171,44 @@ def test_the_compose_file_is_one() -> None:
             assert port.startswith("127.0.0.1:"), f"{name} listens beyond this machine"
         for needed in service.get("depends_on", []):
             assert needed in services, f"{name}: {needed}"
-    assert services["redis"]["profiles"] == ["scale-out"]
     provider = yaml.safe_load((OPS / "grafana/provisioning/dashboards/ragpulse.yml").read_text())["providers"][0]
     places = [mounted.split(":")[1] for mounted in services["grafana"]["volumes"]]
     assert any(place.startswith(f"{provider['options']['path']}/") and place.endswith(".json") for place in places)
+
+
+def test_what_is_put_over_it_for_two_hubs_fits(tmp_path: Path) -> None:
+    one, over = compose(), hubs()
+    services = one["services"] | over["services"]
+    assert over["services"]["hub"]["ports"] == [], "the balancer has its port"
+    assert over["services"]["balancer"]["ports"] == one["services"]["hub"]["ports"]
+    for name, service in over["services"].items():
+        image = service.get("image", one["services"].get(name, {}).get("image"))
+        assert image == "ragpulse" or re.search(r":v?\d+\.\d+", image) or name in one["services"], image
+        for mounted in service.get("volumes", []):
+            source = mounted.split(":")[0]
+            assert (DOCKER / source).exists() if source.startswith(".") else source in one["volumes"] | over["volumes"]
+        for needed in service.get("depends_on", []):
+            assert needed in services, f"{name}: {needed}"
+    # Both hubs go by their own name, by which Prometheus calls them, and by the balancer's.
+    scraped = yaml.safe_load((DOCKER / "prometheus.hubs.yml").read_text())
+    alone = yaml.safe_load((DOCKER / "prometheus.yml").read_text())
+    (job,), (other,) = scraped.pop("scrape_configs"), alone.pop("scrape_configs")
+    assert (scraped, job["authorization"]) == (alone, other["authorization"])
+    assert job["static_configs"] == [{"targets": ["hub:8103", "hub-2:8103"]}]
+    for name in ("hub", "hub-2"):
+        command = over["services"][name]["command"]
+        names = {command[at + 1] for at, word in enumerate(command) if word == "--host"}
+        assert names == {name, "balancer"}
+    # nginx takes the configuration, where the names are known.
+    text = (DOCKER / "nginx.hubs.conf").read_text()
+    text, named = re.subn(r"server hub(-2)?:8103;", "server 127.0.0.1:8103;", text)
+    assert named == len(job["static_configs"][0]["targets"])
+    config = tmp_path / "nginx.conf"
+    places = "".join(f"{name}_temp_path {tmp_path};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    config.write_text(
+        f"pid {tmp_path / 'pid'}; error_log stderr;\nevents {{}}\nhttp {{ access_log off; {places}\n{text}\n}}\n"
+    )
+    run([system("nginx", "nginx-light"), "-p", str(tmp_path), "-c", str(config), "-t"])
 
 
 def test_the_keys_it_makes_are_for_what_they_are_called(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::steps::Steps;
-use crate::workspace::{apt_install, output, target_dir, tool};
+use crate::workspace::{apt_install, output, redis_server_is_there, target_dir, tool};
 
 /// Crates below this share of lines fail, in percent.
 const FLOOR: f64 = 90.0;
@@ -40,6 +40,7 @@ pub(crate) fn run(root: &Path, only_packages: bool) -> Result<()> {
 }
 
 fn crates(root: &Path, steps: &mut Steps) -> Result<BTreeMap<String, Lines>> {
+    steps.step("redis-server", redis_server_is_there)?;
     let tool = steps.step("cargo-llvm-cov", || tool(root, "cargo-llvm-cov"))?;
     let (cov, profdata) = steps.step("llvm", llvm)?;
     let json = target_dir(root)?.join("coverage.json");

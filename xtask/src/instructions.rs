@@ -1,6 +1,6 @@
 //! `cargo xtask instructions`: what metrics cost, in instructions of the hub per delivery.
 //!
-//! A bare hub on one thread runs under callgrind, built with and without counting, and `ragpulse-bench --lockstep` gives both the same
+//! A bare hub on one thread runs under callgrind, built with and without counting, and `ragpulse-bench lockstep` gives both the same
 //! work. Instructions, because they hardly change from run to run; time does.
 
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ fn instructions(generator: &Path, program: &Path, events: u64) -> Result<u64> {
     let profile: PathBuf = program.with_extension("callgrind");
     let _ = std::fs::remove_file(&profile);
     let status = Command::new(generator)
-        .args(["--lockstep", &events.to_string(), "--subscribers", &SUBSCRIBERS.to_string()])
+        .args(["lockstep", "--events", &events.to_string(), "--subscribers", &SUBSCRIBERS.to_string()])
         .env("RAGPULSE_BIN", program)
         .env("RAGPULSE_CALLGRIND", &profile)
         .status()

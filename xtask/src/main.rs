@@ -48,17 +48,20 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
-    /// Measures publish → subscriber callback over real sockets. Options go to the generator: --subscribers, --rate,
-    /// --seconds.
+    /// Measures the hub beside the same relay on socketioxide, Node and Python, and prints each target and whether it holds;
+    /// see docs/benchmarks.md. Options go to the generator: --quick, --only, --server, --rounds, --redis, --write, --help.
     Bench {
+        /// In place of the suite: publish → callback of the client library. Options: --subscribers, --rate, --seconds.
+        #[arg(long)]
+        callback: bool,
         /// For the generator.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
     /// Measures what metrics cost: instructions of the hub per delivery, with and without, by callgrind.
     Instructions,
-    /// Kills hubs and breaks connections, and checks that every event that must arrive does; see docs/guides/chaos.md.
-    /// Options go to the harness: --minutes, --seed, --only, --store, --short, and others that it lists with --help.
+    /// Kills hubs and Redis, breaks connections, and checks that every event that must arrive does; see docs/guides/chaos.md.
+    /// Options go to the harness: --minutes, --seed, --only, --store, --hubs, --short, and others that it lists with --help.
     Chaos {
         /// How hub and harness are built: dev or release. Comes before the options of the harness.
         #[arg(long, default_value = "release")]
@@ -97,7 +100,8 @@ fn main() -> ExitCode {
             .and_then(|()| page::check(&root)),
         Task::Check { advisories } => check::run(&root, advisories),
         Task::Test { full } => test::run(&root, full),
-        Task::Bench { options } => bench::run(&root, &options),
+        Task::Bench { callback: true, options } => bench::callback(&root, &options),
+        Task::Bench { callback: false, options } => bench::suite(&root, &options),
         Task::Instructions => instructions::run(&root),
         Task::Chaos { profile, options } => chaos::run(&root, &profile, &options),
         Task::Fuzz { seconds, executions, target } => {
@@ -112,5 +116,27 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_the_generator_gets_there() {
+        let parse = |arguments: &[&str]| match Cli::parse_from([&["xtask", "bench"], arguments].concat()).task
+        {
+            Task::Bench { callback, options } => (callback, options),
+            _ => panic!("another task"),
+        };
+        assert_eq!(
+            parse(&["--quick", "--only", "steady"]),
+            (false, ["--quick", "--only", "steady"].map(String::from).to_vec())
+        );
+        assert_eq!(
+            parse(&["--callback", "--rate", "20"]),
+            (true, ["--rate", "20"].map(String::from).to_vec())
+        );
     }
 }

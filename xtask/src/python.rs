@@ -4,7 +4,7 @@
 //! What may come in: any Python that the package supports. What it never does: install outside of these environments,
 //! but for Debian's python3-venv where it is missing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -94,6 +94,22 @@ pub(crate) fn check_security(root: &Path) -> Command {
     let mut command = python(root);
     command.arg(SECURITY);
     command
+}
+
+/// The Python of the package's own environment, which has python-socketio. It is made where it is missing.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn with_socketio(root: &Path) -> Result<PathBuf> {
+    python_is_there()?;
+    let make =
+        format!("import sys; sys.path.insert(0, {SCRIPTS:?}); import environment; environment.ready()");
+    let status = python(root).args(["-c", &make]).status()?;
+    if !status.success() {
+        bail!("the environment of bindings/python cannot be made; what went wrong stands above");
+    }
+    let folder = root.join("bindings/python/.venv");
+    Ok(folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" }))
 }
 
 /// Whether there is a Python that will do; Debian's package of what makes environments is installed where it is not.

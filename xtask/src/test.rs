@@ -9,7 +9,7 @@ use crate::chaos;
 use crate::npm::{npm, npm_members};
 use crate::python;
 use crate::steps::Steps;
-use crate::workspace::{apt_install, cargo, output, target_dir};
+use crate::workspace::{apt_install, cargo, output, redis_server_is_there, target_dir};
 
 const NODE: u32 = 20;
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -41,6 +41,9 @@ const ON_EVERY_STORE: &[&str] = &[
     "socket",
 ];
 
+/// Those of several hubs, which share a log in memory elsewhere.
+const ON_REDIS_TOO: &[&str] = &["two_hubs"];
+
 // A browser suite is a member of the npm workspace in tests/browser with a script `test:browser`; it finds the program
 // in RAGPULSE_BIN and the browser in CHROMIUM_BIN.
 
@@ -51,6 +54,7 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
     steps.step("node and npm", node_is_there)?;
     steps.step("python", python::python_is_there)?;
     steps.step("promtool", promtool_is_there)?;
+    steps.step("redis-server", redis_server_is_there)?;
     let browser = root.join("tests/browser");
     let with_browser = full && browser.join("package.json").is_file();
     if with_browser {
@@ -67,10 +71,20 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
         cargo(root).args(["test", "--workspace", "--all-features", "--locked", "--quiet", "--no-fail-fast"]),
     )?;
     // What a hub promises holds on every store.
-    let mut on_sqlite = cargo(root);
-    on_sqlite.args(["test", "-p", "ragpulse-server", "--all-features", "--locked", "--quiet"]);
-    on_sqlite.args(ON_EVERY_STORE.iter().flat_map(|name| ["--test", name]));
-    steps.command("cargo test, on SQLite", on_sqlite.env("RAGPULSE_TEST_STORE", "sqlite"))?;
+    for (shown, store, more) in [("SQLite", "sqlite", &[][..]), ("Redis", "redis", ON_REDIS_TOO)] {
+        let mut on_store = cargo(root);
+        on_store.args([
+            "test",
+            "-p",
+            "ragpulse-server",
+            "--all-features",
+            "--locked",
+            "--quiet",
+            "--no-fail-fast",
+        ]);
+        on_store.args(ON_EVERY_STORE.iter().chain(more).flat_map(|name| ["--test", name]));
+        steps.command(&format!("cargo test, on {shown}"), on_store.env("RAGPULSE_TEST_STORE", store))?;
+    }
     let build = ["build", "-p", "ragpulse-cli", "--bin", "ragpulse", "--locked", "--quiet"];
     steps.command("build ragpulse", cargo(root).args(build))?;
     let binary = binary(root)?;

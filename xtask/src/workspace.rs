@@ -82,3 +82,14 @@ pub(crate) fn apt_install(package: &str, what_for: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// The server that tests and benchmarks start for themselves, installed where it is missing.
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) fn redis_server_is_there() -> Result<()> {
+    if output(Command::new("redis-server").arg("--version")).is_err() {
+        apt_install("redis-server", "what hubs share where there are several")?;
+    }
+    Ok(())
+}

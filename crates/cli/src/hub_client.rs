@@ -116,6 +116,31 @@ impl HubClient {
         self.ask(request.body(body)).await
     }
 
+    /// Deletes something.
+    pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
+        let response =
+            self.send(self.http.delete(self.url(path, &[]))).await.map_err(|(failure, _)| failure)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let text = response.text().await.unwrap_or_default();
+        match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) => Err(problem.into()),
+            Err(_) => {
+                Err(Failure::new(format!("{} answers {status}, but not as a hub would", self.address())))
+            }
+        }
+    }
+
+    /// Whether the address is of this machine alone, whatever its name means elsewhere.
+    pub(crate) fn is_on_loopback(&self) -> bool {
+        let host = self.base.host_str().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let by_number = bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        by_number || host == "localhost" || host.ends_with(".localhost")
+    }
+
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
         self.ask(request).await.map_err(|(failure, _)| failure)
     }

@@ -3,6 +3,7 @@
 //! Each subcommand has a module of its own; this one reads the arguments and turns a failure into one line and an exit
 //! code: 0 done, 1 failed, 2 called wrongly.
 
+mod bench;
 mod bridge;
 mod demo;
 mod doctor;
@@ -61,6 +62,8 @@ enum Command {
     Token(token::Options),
     /// Find out what is wrong between here and a hub, and whose fault it is. Changes nothing there.
     Doctor(doctor::Options),
+    /// Load a hub with events of a pipeline of its own and with subscribers, and say how soon and how exactly all arrived.
+    Bench(bench::Options),
     /// Print the JSON Schema of an event or type, or the list of them.
     Schema(schema::Options),
 }
@@ -97,6 +100,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Snapshot(options) => in_runtime(snapshot::run(options)),
         Command::History(options) => in_runtime(history::run(options)),
         Command::Doctor(options) => in_runtime(doctor::run(options)),
+        Command::Bench(options) => in_runtime(bench::run(options)),
     }
 }
 

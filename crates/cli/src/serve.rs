@@ -129,9 +129,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let listener = bind(options.listen).await?;
     let address = address_of(&listener)?;
     let limits = config.limits.clone();
-    let store = tokio::task::spawn_blocking(move || store::open(options.store, &limits))
-        .await
-        .map_err(|error| Failure::new(format!("the store was not opened: {error}")))??;
+    let store = store::open(options.store, limits).await?;
     let name = store.name;
     let mut builder = Hub::builder().config(config).log(store.log);
     if let Some(keys) = &keys {

@@ -1,4 +1,6 @@
-//! Where a hub keeps its events: `memory:` or `sqlite:PATH`, read from the arguments and opened.
+//! Where a hub keeps its events: `memory:`, `sqlite:PATH` or `redis://…`, read from the arguments and opened.
+//!
+//! *What it never does:* show a password.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,17 +10,33 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ragpulse_server::config::HubLimits;
 use ragpulse_server::log::sqlite::{Durability, SqliteOptions};
-use ragpulse_server::log::{EventLog, MemoryLog, SqliteLog};
+use ragpulse_server::log::{EventLog, MemoryLog, Retention, SqliteLog};
+#[cfg(feature = "redis")]
+use ragpulse_server::log::{
+    RedisLog,
+    redis::{OpenError, RedisOptions},
+};
 
 use crate::failure::Failure;
 
 #[derive(Args, Clone)]
 pub(crate) struct StoreOptions {
-    /// Where events are kept: `sqlite:PATH`, or `memory:`, which no event outlives. Default: sqlite: with ragpulse.db in
-    /// the directory for data of this user, such as ~/.local/share/ragpulse.
-    #[arg(long, env = "RAGPULSE_STORE", value_name = "STORE")]
+    /// Where events are kept: `sqlite:PATH`; `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]` (`rediss://` for TLS), which
+    /// several hubs may share; or `memory:`, which no event outlives. Default: sqlite: with ragpulse.db in the directory for
+    /// data of this user, such as ~/.local/share/ragpulse. Passwords are better given by the environment.
+    #[arg(long, env = "RAGPULSE_STORE", hide_env_values = true, value_name = "STORE")]
     store: Option<Store>,
-    /// What an accepted event survives: `commit` the death of the process, `full` the loss of power too.
+    /// What the names of all keys in Redis begin with. Hubs with the same prefix are one.
+    #[arg(long, env = "RAGPULSE_REDIS_PREFIX", default_value = "ragpulse", value_name = "PREFIX")]
+    redis_prefix: String,
+    /// Over how many parts the pipelines in Redis are spread. It cannot be changed later.
+    #[arg(long, env = "RAGPULSE_REDIS_SHARDS", default_value_t = 16, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=99))]
+    redis_shards: u16,
+    /// The certificates (PEM) of who may vouch for the server at rediss://. Default: those of this system.
+    #[arg(long, env = "RAGPULSE_REDIS_CA", value_name = "FILE")]
+    redis_ca: Option<PathBuf>,
+    /// What an accepted event in a file survives: `commit` the death of the process, `full` the loss of power too. Redis has a
+    /// setting of its own: appendfsync.
     #[arg(long, env = "RAGPULSE_DURABILITY", value_enum, default_value = "commit")]
     durability: DurabilityOption,
     /// Begin new epochs. For the first start with a backup in place of the store: it lacks what subscribers have seen since.
@@ -33,11 +51,26 @@ pub(crate) struct StoreOptions {
     retain_events: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Store {
     Memory,
     Sqlite(PathBuf),
+    /// The URL, with the password that may be in it.
+    Redis(String),
 }
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Redis(_) => f.write_str("redis:"),
+        }
+    }
+}
+
+/// By what a URL of a Redis begins.
+const REDIS: [&str; 5] = ["redis", "rediss", "redis+unix", "valkey", "valkeys"];
 
 impl FromStr for Store {
     type Err = String;
@@ -45,7 +78,10 @@ impl FromStr for Store {
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err("give memory: or sqlite:PATH".to_owned()),
+            Some((scheme, rest)) if REDIS.contains(&scheme) && rest.starts_with("//") => {
+                Ok(Self::Redis(text.to_owned()))
+            }
+            _ => Err("give memory:, sqlite:PATH or redis://HOST".to_owned()),
         }
     }
 }
@@ -62,26 +98,79 @@ pub(crate) struct OpenStore {
     pub(crate) name: String,
 }
 
-/// Opens what the options name. It may read the disk for a while.
-pub(crate) fn open(options: StoreOptions, limits: &HubLimits) -> Result<OpenStore, Failure> {
-    let path = match options.store {
+/// Opens what the options name.
+pub(crate) async fn open(options: StoreOptions, limits: HubLimits) -> Result<OpenStore, Failure> {
+    match &options.store {
         Some(Store::Memory) => {
             let name = "memory, nothing survives this process".to_owned();
-            return Ok(OpenStore { log: Arc::new(MemoryLog::new(limits)), name });
+            Ok(OpenStore { log: Arc::new(MemoryLog::new(&limits)), name })
         }
-        Some(Store::Sqlite(path)) => path,
-        None => default_path()?,
+        Some(Store::Redis(url)) => open_redis(url.clone(), options, limits).await,
+        Some(Store::Sqlite(path)) => {
+            let path = path.clone();
+            in_file(path, options, limits).await
+        }
+        None => in_file(default_path()?, options, limits).await,
+    }
+}
+
+/// It may read the disk for a while.
+async fn in_file(path: PathBuf, options: StoreOptions, limits: HubLimits) -> Result<OpenStore, Failure> {
+    tokio::task::spawn_blocking(move || open_file(path, options, limits))
+        .await
+        .map_err(|error| Failure::new(format!("the store was not opened: {error}")))?
+}
+
+fn retention(options: &StoreOptions, retention: &mut Retention) {
+    retention.age = Duration::from_secs(u64::from(options.retain_days) * 24 * 60 * 60);
+    retention.events = options.retain_events;
+    retention.events_per_pipeline = options.retain_events.max(retention.events_guaranteed);
+}
+
+#[cfg(feature = "redis")]
+async fn open_redis(url: String, options: StoreOptions, limits: HubLimits) -> Result<OpenStore, Failure> {
+    if matches!(options.durability, DurabilityOption::Full) {
+        return Err(Failure::usage(
+            "--durability full is for files; Redis waits for its disk where its own settings say so: appendonly yes, \
+             appendfsync always",
+        ));
+    }
+    let mut redis = RedisOptions::new(url);
+    redis.prefix.clone_from(&options.redis_prefix);
+    redis.shards = options.redis_shards;
+    retention(&options, &mut redis.retention);
+    redis.new_epochs = options.new_epochs;
+    redis.limits = limits;
+    if let Some(path) = &options.redis_ca {
+        let read = std::fs::read(path);
+        let failed = |error| Failure::new(format!("--redis-ca: {} cannot be read: {error}", path.display()));
+        redis.trusted = Some(read.map_err(failed)?);
+    }
+    let failed = |error: OpenError| match error {
+        OpenError::Option { .. } => Failure::usage(format!("--store: {error}")),
+        error => Failure::new(format!("--store: {error}")),
     };
+    let name = format!("{}, keys {}:…", redis.place().map_err(failed)?, redis.prefix);
+    let log = RedisLog::open(redis).await.map_err(failed)?;
+    Ok(OpenStore { log: Arc::new(log), name })
+}
+
+#[cfg(not(feature = "redis"))]
+async fn open_redis(_: String, _: StoreOptions, _: HubLimits) -> Result<OpenStore, Failure> {
+    Err(Failure::usage(
+        "--store: this ragpulse was built without Redis (its feature `redis`); take another build, or a file",
+    ))
+}
+
+fn open_file(path: PathBuf, options: StoreOptions, limits: HubLimits) -> Result<OpenStore, Failure> {
     let mut sqlite = SqliteOptions::new(&path);
     sqlite.durability = match options.durability {
         DurabilityOption::Commit => Durability::Commit,
         DurabilityOption::Full => Durability::Full,
     };
-    sqlite.retention.age = Duration::from_secs(u64::from(options.retain_days) * 24 * 60 * 60);
-    sqlite.retention.events = options.retain_events;
-    sqlite.retention.events_per_pipeline = options.retain_events.max(sqlite.retention.events_guaranteed);
+    retention(&options, &mut sqlite.retention);
     sqlite.new_epochs = options.new_epochs;
-    sqlite.limits = limits.clone();
+    sqlite.limits = limits;
     let log = SqliteLog::open(sqlite).map_err(|error| Failure::new(format!("--store: {error}")))?;
     Ok(OpenStore { log: Arc::new(log), name: path.display().to_string() })
 }
@@ -115,7 +204,11 @@ mod tests {
     fn stores_are_read() {
         assert_eq!("memory:".parse(), Ok(Store::Memory));
         assert_eq!("sqlite:a:b.db".parse(), Ok(Store::Sqlite("a:b.db".into())));
-        for wrong in ["", "memory", "memory:x", "sqlite:", "redis://x", "a.db"] {
+        let url = "rediss://user:sesame@host:6380/2";
+        let redis: Store = url.parse().unwrap_or(Store::Memory);
+        assert_eq!(redis, Store::Redis(url.to_owned()));
+        assert!(!format!("{redis:?}").contains("sesame"));
+        for wrong in ["", "memory", "memory:x", "sqlite:", "redis:", "http://x", "a.db"] {
             assert!(wrong.parse::<Store>().is_err(), "{wrong}");
         }
     }

@@ -25,6 +25,9 @@ pub(crate) const REPORTER: HeaderName = HeaderName::from_static("ragpulse-report
 /// The header by which a client that polls tells how it fares.
 pub(crate) const CLIENT_STATUS: HeaderName = HeaderName::from_static("ragpulse-client-status");
 
+/// The header that tells for how many seconds the store has not answered, and so how old an answer is.
+pub(crate) const STALE: HeaderName = HeaderName::from_static("ragpulse-stale");
+
 /// What the doors know.
 #[derive(Debug)]
 pub(crate) struct Doors {
@@ -139,7 +142,7 @@ fn cors(doors: Arc<Doors>) -> CorsLayer {
             REQUEST_ID,
             HeaderName::from_static("last-event-id"),
         ])
-        .expose_headers([ETAG, REQUEST_ID, RETRY_AFTER])
+        .expose_headers([ETAG, REQUEST_ID, RETRY_AFTER, STALE])
         .max_age(std::time::Duration::from_secs(600))
 }
 

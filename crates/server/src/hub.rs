@@ -5,8 +5,10 @@
 
 mod build;
 mod feed;
+mod look;
 mod outlet;
 mod places;
+mod reach;
 mod read;
 mod registry;
 mod reports;
@@ -323,6 +325,12 @@ impl Hub {
         *self.0.closing.borrow()
     }
 
+    /// For how many seconds the store has not answered, counted up; `None` while it does.
+    pub(crate) fn stale_seconds(&self) -> Option<u64> {
+        let silent = self.0.log.silent_for()?;
+        Some(silent.as_secs() + u64::from(silent.subsec_nanos() > 0 || silent.is_zero()))
+    }
+
     /// Has a follower that is behind continued soon.
     pub(crate) fn continue_soon(&self, room: &Arc<Room>, outlet: u64) {
         self.0.sweeper.add(room, outlet);
@@ -335,6 +343,17 @@ impl Hub {
         outlet: u64,
         question: &Question,
     ) -> SubscribedPipeline {
+        if !question.beyond {
+            return self.settle_missed(room, outlet, question).await;
+        }
+        match self.settle_beyond(room, outlet, question).await {
+            Ok(answer) => answer,
+            Err(left) => self.settle_missed(room, outlet, &left).await,
+        }
+    }
+
+    /// As [`settle`](Self::settle), for one that is behind.
+    async fn settle_missed(&self, room: &Arc<Room>, outlet: u64, question: &Question) -> SubscribedPipeline {
         let extent = self.0.log.extent(&room.id, &question.cursor, question.last).await;
         if let Err(error) = &extent {
             tracing::error!(%error, pipeline = %room.id, "a subscriber gets a state in place of a replay");

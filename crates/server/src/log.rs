@@ -4,11 +4,13 @@
 //! and many share one path.
 
 mod files;
+mod fold;
 mod memory;
 mod place;
 mod record;
 #[cfg(feature = "redis")]
-mod redis;
+pub mod redis;
+mod retention;
 pub mod sqlite;
 
 use std::collections::HashMap;
@@ -27,8 +29,11 @@ use crate::auth::Redaction;
 use crate::metrics::Metrics;
 use crate::metrics::cells::micros;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisLog;
 pub use memory::MemoryLog;
 pub use record::{NewRecord, Record};
+pub use retention::Retention;
 pub use sqlite::SqliteLog;
 
 /// What is appended at once: all of it, or nothing.
@@ -53,6 +58,31 @@ pub struct Appended {
     pub seq: u64,
     /// The place of each record, or `None` for one whose id had been taken.
     pub places: Vec<Option<u64>>,
+}
+
+/// A reporter's lease in a log that is [shared](EventLog::is_shared): what an append is conditional on, and what it changes. `None` is the
+/// one anonymous reporter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OfLease {
+    /// Only if this reporter's lease has ended by the log's clock; it goes.
+    Lapsed(Option<ReporterId>),
+    /// Only if nobody else has a lease, ended or not.
+    Alone(Option<ReporterId>),
+    /// It begins anew, and lasts so many seconds.
+    Renew(Option<ReporterId>, u32),
+    /// It goes.
+    Leave(Option<ReporterId>),
+}
+
+/// A lease as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldLease {
+    /// Whose it is; `None` is the one anonymous reporter.
+    pub reporter: Option<ReporterId>,
+    /// How long it lasts from now on, if it is not renewed; zero where it has ended.
+    pub left: Duration,
+    /// How long it lasts when it is renewed.
+    pub seconds: u32,
 }
 
 /// What a read found.
@@ -205,6 +235,9 @@ pub enum LogErrorKind {
     /// The pipeline is not where the batches were planned on: another hub appended to it. Nothing was taken; read on from
     /// there, and plan again.
     Moved,
+    /// A condition on a lease did not hold: a reporter is heard after all, or there is another. Nothing was taken; look at the leases, and
+    /// plan again.
+    Heard,
     /// Anything else.
     Unavailable,
 }
@@ -214,6 +247,16 @@ impl LogError {
     pub fn moved() -> Self {
         let cause = "another hub appended to this pipeline".to_owned();
         Self { kind: LogErrorKind::Moved, doing: "written", cause }
+    }
+
+    /// A condition on a lease did not hold.
+    pub fn heard() -> Self {
+        let cause = "a reporter is heard that was held for silent, or for absent".to_owned();
+        Self { kind: LogErrorKind::Heard, doing: "written", cause }
+    }
+
+    pub(crate) fn silent() -> Self {
+        Self { kind: LogErrorKind::Unavailable, doing: "written", cause: "it does not answer".to_owned() }
     }
 
     pub(crate) fn written(cause: impl ToString) -> Self {
@@ -243,16 +286,23 @@ pub trait EventLog: Send + Sync + 'static {
     async fn append(&self, pipeline: &PipelineId, batches: Vec<Batch>) -> Result<Vec<Appended>, LogError>;
 
     /// Appends, but only where the pipeline ends at `on` (`None` = it is not there yet). What a batch comes to depends on all that was
-    /// before it, so where another hub was quicker nothing is taken, and the answer is [`LogErrorKind::Moved`].
+    /// before it, so where another hub was quicker nothing is taken, and the answer is [`LogErrorKind::Moved`]. In the same step the
+    /// leases change; where a condition on one does not hold nothing is taken, and the answer is [`LogErrorKind::Heard`]. Conditions are
+    /// looked at as things were before the call, and changes made in their order. Without batches only the leases change, and there is
+    /// nothing in the answer; leases of a pipeline that is not there are kept nowhere.
     ///
-    /// A log of one hub need not look: nobody else appends.
+    /// A log of one hub need not look: nobody else appends, and its hub keeps the leases.
     async fn append_on(
         &self,
         pipeline: &PipelineId,
         on: Option<&Cursor>,
         batches: Vec<Batch>,
+        leases: &[OfLease],
     ) -> Result<Vec<Appended>, LogError> {
-        let _ = on;
+        let _ = (on, leases);
+        if batches.is_empty() {
+            return Ok(Vec::new());
+        }
         self.append(pipeline, batches).await
     }
 
@@ -264,13 +314,30 @@ pub trait EventLog: Send + Sync + 'static {
         pipeline: &PipelineId,
         on: Option<&Cursor>,
         batches: Vec<Batch>,
+        leases: &[OfLease],
     ) -> Result<Option<Vec<Appended>>, LogError> {
-        self.append_on(pipeline, on, batches).await.map(Some)
+        self.append_on(pipeline, on, batches, leases).await.map(Some)
     }
 
     /// Whether it has an [`append_fresh`](Self::append_fresh) of its own. Default no: the hub asks first.
     fn refuses_taken(&self) -> bool {
         false
+    }
+
+    /// The leases that have ended, by one clock for all hubs: they all see the same. After a time in which no hub asked, all begin anew
+    /// before any is found to have ended. A hub asks each second. Default: none, as the hub keeps them.
+    async fn lapsed(&self) -> Result<Vec<(PipelineId, Option<ReporterId>)>, LogError> {
+        Ok(Vec::new())
+    }
+
+    /// The leases of a pipeline, ended or not. Default: none, as the hub keeps them.
+    async fn leases(&self, _pipeline: &PipelineId) -> Result<Vec<HeldLease>, LogError> {
+        Ok(Vec::new())
+    }
+
+    /// For how long the store has not answered; `None` while it does. What is served meanwhile is as it was then. Default: it answers.
+    fn silent_for(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether other hubs append to it too. Default no.
@@ -282,6 +349,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// is [shared](Self::is_shared), which does better than this default: that loads all.
     async fn stored(&self, pipeline: &PipelineId) -> Result<Option<Stored>, LogError> {
         Ok(self.load().await?.into_iter().find(|stored| stored.state.pipeline_id == *pipeline))
+    }
+
+    /// Where a pipeline ends, as the store has it, for a hub that may not have followed so far; it then does. `None` where there is none.
+    /// Only asked of a log that is [shared](Self::is_shared).
+    async fn end(&self, pipeline: &PipelineId) -> Result<Option<Cursor>, LogError> {
+        Ok(self.stored(pipeline).await?.map(|stored| stored.state.cursor()))
     }
 
     /// Reads at most `limit` records after a cursor.
@@ -305,6 +378,13 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Deletes a pipeline's history, its ids and its state; the next event opens a new epoch.
     async fn forget(&self, pipeline: &PipelineId) -> Result<(), LogError>;
+
+    /// [Forgets](Self::forget) a pipeline, its leases too, but only where it ends at `on`; else the answer is [`LogErrorKind::Moved`]. One that
+    /// is not there is forgotten already. A log of one hub need not look.
+    async fn forget_on(&self, pipeline: &PipelineId, on: &Cursor) -> Result<(), LogError> {
+        let _ = on;
+        self.forget(pipeline).await
+    }
 
     /// The stream of all that is appended. It can be taken once; it is bounded, and an append waits while it is full.
     fn take_tail(&self) -> Option<mpsc::Receiver<TailItem>>;

@@ -184,6 +184,7 @@ pub(crate) async fn refresh(hub: &Inner) {
     metrics.queue_depth.set(Queue::Ingest, hub.writers.iter().map(waiting).sum::<usize>() as u64);
     metrics.queue_depth.set(Queue::Sweeper, hub.sweeper.len() as u64);
     metrics.queue_depth.set(Queue::Feeder, hub.hungry.len() as u64);
+    metrics.log_silent.set((), hub.log.silent_for().map_or(0, micros));
     if let Some(bytes) = hub.log.bytes().await {
         metrics.store_size.set((), bytes);
     }

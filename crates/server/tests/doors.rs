@@ -125,7 +125,10 @@ async fn a_browser_may_ask_first() {
     // What a page can read of an answer.
     let response = hub.http.get(hub.url("/api/rag-status")).header("origin", "http://localhost:3000");
     let response = response.send().await.unwrap();
-    assert_eq!(response.headers()["access-control-expose-headers"], "etag,x-request-id,retry-after");
+    assert_eq!(
+        response.headers()["access-control-expose-headers"],
+        "etag,x-request-id,retry-after,ragpulse-stale"
+    );
     assert!(response.headers()["vary"].to_str().unwrap().contains("origin"));
 }
 

@@ -1,5 +1,5 @@
 //! What an idle subscribed connection keeps in memory, counted by the allocator, so that it cannot grow unseen. How much of that
-//! is resident, `ragpulse-bench --idle` tells.
+//! is resident, `ragpulse-bench idle` tells.
 
 #![allow(unsafe_code)] // An allocator that counts.
 

@@ -50,8 +50,7 @@ async fn a_reporter_that_names_no_lease_has_the_hubs() {
     let (hub, clock) = TestHub::timed(|config| config.lease_seconds = 10).await;
     hub.publish("p", online()).await;
     clock.advance_millis(9_999);
-    a_look().await;
-    assert_eq!(hub.state("p").await["liveness"], "late");
+    hub.until("p", |state| state["liveness"] == "late").await;
     clock.advance_millis(1);
     hub.until("p", |state| state["liveness"] == "lost").await;
 }

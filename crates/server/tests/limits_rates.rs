@@ -31,8 +31,8 @@ async fn the_defaults_admit_what_is_promised() {
             (0..5_000).map(|n| file("file:queued", &format!("{}", batch * 5_000 + n))).collect();
         hub.publish("q", json!(files)).await;
     }
-    assert_eq!(hub.state("q").await["counts"]["queued"], 100_000);
-    assert_eq!(hub.cursor("p").await.1, 20_001);
+    hub.until("q", |state| state["counts"]["queued"] == 100_000).await;
+    hub.until("p", |state| state["seq"] == 20_001).await;
     assert_eq!(refusals(&hub).await, std::collections::BTreeMap::new());
     // That there is a limit at all.
     let (status, problem) = hub.try_publish("q", file("file:queued", "one more")).await;

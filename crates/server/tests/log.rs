@@ -3,9 +3,13 @@
 
 #[path = "support/records.rs"]
 mod records;
+#[cfg(feature = "redis")]
+#[path = "support/redis.rs"]
+mod server;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use ragpulse_protocol::{Cursor, Epoch, FileState, Timestamp};
 use ragpulse_server::clock::ManualClock;
 use ragpulse_server::config::HubLimits;
@@ -22,11 +26,21 @@ struct Subject {
     _directory: Option<tempfile::TempDir>,
 }
 
-fn memory(limits: HubLimits) -> Subject {
-    Subject { log: Arc::new(MemoryLog::new(&limits)), _directory: None }
+fn memory(limits: HubLimits) -> BoxFuture<'static, Subject> {
+    Box::pin(async move { Subject { log: Arc::new(MemoryLog::new(&limits)), _directory: None } })
 }
 
-fn sqlite(limits: HubLimits) -> Subject {
+#[cfg(feature = "redis")]
+fn redis(limits: HubLimits) -> BoxFuture<'static, Subject> {
+    let clock = ManualClock::new(Timestamp::from_millis(2_000));
+    Box::pin(async move { Subject { log: server::log(&limits, clock).await, _directory: None } })
+}
+
+fn sqlite(limits: HubLimits) -> BoxFuture<'static, Subject> {
+    Box::pin(async move { in_sqlite(limits) })
+}
+
+fn in_sqlite(limits: HubLimits) -> Subject {
     let directory = tempfile::tempdir().unwrap();
     let mut options = SqliteOptions::new(directory.path().join("store.db"));
     options.retention.events_per_pipeline = limits.log_events as u64;
@@ -47,6 +61,11 @@ macro_rules! on_every_log {
             async fn sqlite() {
                 super::$name(super::sqlite).await;
             }
+            #[cfg(feature = "redis")]
+            #[tokio::test]
+            async fn redis() {
+                super::$name(super::redis).await;
+            }
         }
     )* };
 }
@@ -66,7 +85,7 @@ on_every_log! {
     a_hub_that_starts_gets_everything;
 }
 
-type Make = fn(HubLimits) -> Subject;
+type Make = fn(HubLimits) -> BoxFuture<'static, Subject>;
 
 async fn append(log: &dyn EventLog, names: &[(&str, &str)]) -> Appended {
     let records = names.iter().map(|(name, file)| record(name, file, None)).collect();
@@ -74,7 +93,7 @@ async fn append(log: &dyn EventLog, names: &[(&str, &str)]) -> Appended {
 }
 
 async fn places_count_without_holes(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let first = append(log, &[("pipeline:online", ""), ("file:queued", "a")]).await;
     assert_eq!((first.seq, &first.places), (2, &vec![Some(1), Some(2)]));
@@ -94,7 +113,7 @@ async fn places_count_without_holes(make: Make) {
 }
 
 async fn an_id_is_taken_once(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     assert_eq!(log.seen(&id("p"), &["1"]).await.unwrap(), [false], "of a pipeline that is not there");
     let mut one = batch(
@@ -118,10 +137,10 @@ async fn an_id_is_taken_once(make: Make) {
 
 /// Asked only of a log that says it does so.
 async fn what_was_taken_is_refused_whole(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let online = vec![batch(vec![record("pipeline:online", "", Some("1"))], 1_000)];
-    let first = log.append_fresh(&id("p"), None, online).await.unwrap().unwrap();
+    let first = log.append_fresh(&id("p"), None, online, &[]).await.unwrap().unwrap();
     assert_eq!(first[0].places, [Some(1)]);
     if !log.refuses_taken() {
         return;
@@ -131,10 +150,14 @@ async fn what_was_taken_is_refused_whole(make: Make) {
         let new = batch(vec![record("file:queued", "a", Some("2"))], 1_001);
         vec![new, batch(vec![record("file:queued", "b", Some("1"))], 1_002)]
     };
-    assert_eq!(log.append_fresh(&id("p"), Some(&on), two()).await.unwrap(), None);
+    assert_eq!(log.append_fresh(&id("p"), Some(&on), two(), &[]).await.unwrap(), None);
     let mut held = batch(vec![record("file:queued", "c", None)], 1_003);
     held.remember = vec!["1".to_owned()];
-    assert_eq!(log.append_fresh(&id("p"), Some(&on), vec![held]).await.unwrap(), None, "of a conflated one");
+    assert_eq!(
+        log.append_fresh(&id("p"), Some(&on), vec![held], &[]).await.unwrap(),
+        None,
+        "of a conflated one"
+    );
     assert_eq!(log.seen(&id("p"), &["1", "2"]).await.unwrap(), [true, false], "nothing of it was taken");
     let Page::Records(records) = log.read(&id("p"), &on, 10).await.unwrap() else { panic!("no records") };
     assert!(records.is_empty(), "nothing of it was appended");
@@ -143,7 +166,7 @@ async fn what_was_taken_is_refused_whole(make: Make) {
 }
 
 async fn batches_are_appended_all_or_none(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     append(log, &[("pipeline:online", "")]).await;
     let mut broken = record("file:queued", "b", Some("broken"));
@@ -165,7 +188,7 @@ async fn batches_are_appended_all_or_none(make: Make) {
 }
 
 async fn previous_states_are_filled_in(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let names = ["pipeline:online", "file:queued", "file:processing", "file:completed", "file:queued"];
     let appended = append(log, &names.map(|name| (name, "a"))).await;
@@ -177,7 +200,7 @@ async fn previous_states_are_filled_in(make: Make) {
 }
 
 async fn a_read_goes_on_where_it_was_left(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let names: Vec<(&str, &str)> = vec![("pipeline:online", ""); 25];
     let epoch = append(log, &names).await.epoch;
@@ -212,7 +235,7 @@ async fn a_read_goes_on_where_it_was_left(make: Make) {
 async fn what_is_trimmed_is_told(make: Make) {
     let mut limits = HubLimits::default();
     limits.log_events = 10;
-    let subject = make(limits);
+    let subject = make(limits).await;
     let log = &*subject.log;
     let epoch = append(log, &[("pipeline:online", ""); 30]).await.epoch;
     let at = |seq| Cursor { epoch: epoch.clone(), seq };
@@ -236,7 +259,7 @@ async fn what_is_trimmed_is_told(make: Make) {
 }
 
 async fn files_are_listed_and_found(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     append(log, &[("pipeline:online", "")]).await;
     for number in 0..30 {
@@ -256,7 +279,7 @@ async fn files_are_listed_and_found(make: Make) {
 }
 
 async fn history_is_looked_up(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     for number in 0..20 {
         let file = format!("f{}", number % 4);
@@ -293,7 +316,7 @@ async fn history_is_looked_up(make: Make) {
 }
 
 async fn forgetting_begins_a_new_life(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     let mut tail = log.take_tail().unwrap();
     let first = log
@@ -328,7 +351,7 @@ async fn forgetting_begins_a_new_life(make: Make) {
 }
 
 async fn the_tail_has_everything_in_order(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = subject.log.clone();
     let mut tail = log.take_tail().unwrap();
     assert!(log.take_tail().is_none(), "it can be taken once");
@@ -358,7 +381,7 @@ async fn the_tail_has_everything_in_order(make: Make) {
 }
 
 async fn a_hub_that_starts_gets_everything(make: Make) {
-    let subject = make(HubLimits::default());
+    let subject = make(HubLimits::default()).await;
     let log = &*subject.log;
     append(log, &[("pipeline:online", ""), ("file:queued", "a"), ("file:processing", "b")]).await;
     let stored = log.load().await.unwrap();

@@ -76,6 +76,7 @@ async fn what_the_ring_has_lost_is_replayed_from_the_log() {
     follower.read(&mut socket, 1).await;
     socket.cut();
     work(&hub, 0, 3_000).await;
+    hub.until("p", |state| state["seq"] == 3_001).await;
     let mut socket = Socket::connect(hub.address, "/").await;
     let answer = follower.subscribe(&mut socket).await;
     assert_eq!((&answer["recovered"], &answer["replayed"]), (&json!(true), &json!(3_000)));

@@ -7,14 +7,25 @@ use std::time::Duration;
 
 use ragpulse_protocol::Timestamp;
 use ragpulse_server::Hub;
-use ragpulse_server::clock::ManualClock;
+use ragpulse_server::clock::{Clock, ManualClock, SystemClock};
+use ragpulse_server::log::EventLog;
 use serde_json::{Value, json};
-use support::shared::shared_logs;
+use support::shared::{shared_logs, shared_logs_by};
 use support::{TestHub, file, online};
+
+/// One log for two hubs: in memory, or with `RAGPULSE_TEST_STORE=redis` in Redis.
+async fn logs(clock: impl Clock + Clone) -> Vec<Arc<dyn EventLog>> {
+    #[cfg(feature = "redis")]
+    if std::env::var("RAGPULSE_TEST_STORE").as_deref() == Ok("redis") {
+        return support::redis::shared_logs(2, clock).await;
+    }
+    let _ = clock;
+    shared_logs(2)
+}
 
 async fn two() -> [TestHub; 2] {
     let mut hubs = Vec::new();
-    for log in shared_logs(2) {
+    for log in logs(SystemClock::default()).await {
         hubs.push(TestHub::on_log(Hub::builder(), log).await);
     }
     hubs.try_into().unwrap_or_else(|_| panic!("two"))
@@ -24,7 +35,7 @@ async fn two() -> [TestHub; 2] {
 async fn two_timed() -> ([TestHub; 2], ManualClock) {
     let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
     let mut hubs = Vec::new();
-    for log in shared_logs(2) {
+    for log in logs(clock.clone()).await {
         hubs.push(TestHub::on_log(Hub::builder().clock(clock.clone()), log).await);
     }
     (hubs.try_into().unwrap_or_else(|_| panic!("two")), clock)
@@ -55,6 +66,33 @@ async fn what_one_opened_the_other_knows() {
     assert_eq!(hubs[0].story("p").await, hubs[1].story("p").await);
     let state = hubs[0].state("p").await;
     assert_eq!((&state["counts"]["completed"], &state["counts"]["queued"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_receipt_names_no_position_before_what_it_acknowledges() {
+    let logs = shared_logs_by(2, SystemClock::default());
+    let mut hubs = Vec::new();
+    for log in &logs {
+        hubs.push(TestHub::on_log(Hub::builder(), log.clone()).await);
+    }
+    let with_id = |name: &str| {
+        let mut event = file("file:queued", name);
+        event["event_id"] = json!(format!("queued {name}"));
+        event
+    };
+    hubs[0].publish("p", json!([online()])).await;
+    hubs[1].publish("p", json!([with_id("a")])).await;
+    hubs[1].until("p", |state| state["seq"] == 2).await;
+    logs[1].hold_tail();
+    let batch = json!([with_id("b"), with_id("c")]);
+    assert_eq!(hubs[0].publish("p", batch.clone()).await["seq"], 4);
+    // The answer was lost, so its reporter sends it again, by a hub that has yet to hear of it.
+    let receipt = hubs[1].publish("p", batch).await;
+    assert_eq!((&receipt["duplicates"], &receipt["accepted"]), (&json!(2), &json!(0)));
+    assert_eq!(receipt["seq"], 4, "{receipt}");
+    assert_eq!(hubs[1].state("p").await["seq"], 2, "it has not heard of it by its tail");
+    logs[1].let_tail_go();
+    hubs[1].until("p", |state| state["seq"] == 4).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
-//! `--idle`: what a hub keeps in memory for each connection that is subscribed and hears nothing.
+//! `idle`: what a hub keeps in memory for each connection that is subscribed and hears nothing.
 //!
 //! What is resident after, less what was before, by the number of connections; read from the kernel, so with everything the
 //! allocator holds on to. Linux only.
 
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -18,8 +19,26 @@ const STEADY: usize = 5;
 const LOOK: Duration = Duration::from_millis(400);
 const NEARLY: u64 = 64 * 1024;
 
-/// Opens so many connections, and tells what each costs. Whether that is at most `most` kB.
-pub(crate) async fn run(hub: ServedHub, connections: usize, most: Option<f64>) -> Result<bool, AnyError> {
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The hub's program.
+    #[arg(long, env = "RAGPULSE_BIN")]
+    bin: std::path::PathBuf,
+    /// How many connections are opened, each subscribed.
+    #[arg(long)]
+    connections: usize,
+    /// How many kB each may cost; more is a failure.
+    #[arg(long, value_name = "KB")]
+    most: Option<f64>,
+    /// The store of the hub that is started.
+    #[arg(long, default_value = "memory:")]
+    store: String,
+}
+
+/// Opens so many connections, and tells what each costs. Whether that is at most so many kB, where they are limited.
+pub(crate) async fn run(options: Options) -> Result<bool, AnyError> {
+    let Options { bin, connections, most, store } = options;
+    let hub = ServedHub::start(&bin, &store).await?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let online = json!([
         { "event": "pipeline:online", "data": { "pipeline_type": "local_files" } },

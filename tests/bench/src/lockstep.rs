@@ -1,14 +1,30 @@
-//! `--lockstep`: one event at a time, the next when everybody has the last. What a hub does then is nearly the same in
+//! `lockstep`: one event at a time, the next when everybody has the last. What a hub does then is nearly the same in
 //! every run, so that its instructions can be counted and compared.
 
+use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::hub::ServedHub;
 use crate::{AnyError, PIPELINE, wire};
 
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The hub's program.
+    #[arg(long, env = "RAGPULSE_BIN")]
+    bin: std::path::PathBuf,
+    /// How many subscribers.
+    #[arg(long)]
+    subscribers: usize,
+    /// How many events.
+    #[arg(long)]
+    events: u64,
+}
+
 /// Delivers so many events to so many subscribers.
-pub(crate) async fn run(hub: ServedHub, subscribers: usize, events: u64) -> Result<(), AnyError> {
+pub(crate) async fn run(options: Options) -> Result<bool, AnyError> {
+    let Options { bin, subscribers, events } = options;
+    let hub = ServedHub::start(&bin, "memory:").await?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let publish = async |event: serde_json::Value| -> Result<(), AnyError> {
         let request = http.post(format!("{}/api/pipelines/{PIPELINE}/events", hub.url));
@@ -34,5 +50,6 @@ pub(crate) async fn run(hub: ServedHub, subscribers: usize, events: u64) -> Resu
             hears.recv().await.ok_or("the subscribers are gone")??;
         }
     }
-    hub.end().await
+    hub.end().await?;
+    Ok(true)
 }

@@ -1,5 +1,6 @@
 //! Clients of every kind. Each leaves, sleeps and comes back as chance has it, and tells its tracker what it was given.
 
+pub(crate) mod official;
 pub(crate) mod poll;
 pub(crate) mod real;
 pub(crate) mod socket;
@@ -179,14 +180,15 @@ pub(crate) async fn at_least(phase: &mut watch::Receiver<Phase>, wanted: Phase) 
 pub(crate) struct Setup {
     pub(crate) run: Arc<Run>,
     pub(crate) oracle: Arc<crate::oracle::Oracle>,
-    pub(crate) hub: Journal,
+    /// What befalls hubs and Redis.
+    pub(crate) hubs: Vec<Journal>,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
 impl Setup {
-    /// A witness that tells of itself, of its lane and of the hub.
+    /// A witness that tells of itself, of its lane and of the hubs.
     pub(crate) fn witness(&self, name: &str, lane: Option<&Lane>) -> Witness {
-        let around = lane.map(Lane::journal).into_iter().chain([self.hub.clone()]).collect();
+        let around = lane.map(Lane::journal).into_iter().chain(self.hubs.clone()).collect();
         Witness::new(&self.run, self.run.journal(name), around)
     }
 }

@@ -3,13 +3,13 @@
 //!
 //! *What it never does:* outlive the harness.
 
-use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -28,14 +28,11 @@ pub(crate) enum Store {
     Memory,
     /// A file that survives a kill, and the durability asked for.
     Sqlite(PathBuf, String),
+    /// A Redis, and the way to it.
+    Redis(SocketAddr),
 }
 
 impl Store {
-    /// Whether a hub that was killed has everything it acknowledged.
-    pub(crate) fn keeps(&self) -> bool {
-        *self != Self::Memory
-    }
-
     fn arguments(&self) -> Vec<String> {
         match self {
             Self::Memory => vec!["--store".into(), "memory:".into()],
@@ -45,15 +42,7 @@ impl Store {
                 "--durability".into(),
                 durability.clone(),
             ],
-        }
-    }
-}
-
-impl fmt::Display for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory"),
-            Self::Sqlite(_, durability) => write!(f, "sqlite, {durability}"),
+            Self::Redis(address) => vec!["--store".into(), format!("redis://{address}/")],
         }
     }
 }
@@ -68,7 +57,6 @@ pub(crate) struct Hub {
     /// What it says of itself, for a failure.
     log: PathBuf,
     child: Option<(Child, Lines<BufReader<ChildStdout>>)>,
-    kills: u32,
 }
 
 impl Hub {
@@ -76,6 +64,7 @@ impl Hub {
     pub(crate) async fn start(
         run: &Arc<Run>,
         bin: &Path,
+        name: &str,
         store: Store,
         folder: &Path,
     ) -> Result<Self, AnyError> {
@@ -83,10 +72,9 @@ impl Hub {
             bin: bin.to_owned(),
             store,
             address: free_address()?,
-            journal: run.journal("hub"),
-            log: folder.join("hub.log"),
+            journal: run.journal(name),
+            log: folder.join(format!("{name}.log")),
             child: None,
-            kills: 0,
         };
         hub.restart().await?;
         Ok(hub)
@@ -100,16 +88,8 @@ impl Hub {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
     pub(crate) fn journal(&self) -> Journal {
         self.journal.clone()
-    }
-
-    pub(crate) fn kills(&self) -> u32 {
-        self.kills
     }
 
     /// Starts it again, on the same store and address. Gives how long it took until it served.
@@ -139,7 +119,6 @@ impl Hub {
         child.start_kill()?;
         child.wait().await?;
         self.journal.note(format!("killed {} ms after its start", after.as_millis()));
-        self.kills += 1;
         Ok(())
     }
 
@@ -168,7 +147,6 @@ impl Hub {
             child.start_kill()?;
             self.journal.note("killed");
             child.wait().await?;
-            self.kills += 1;
         }
         Ok(())
     }
@@ -176,16 +154,35 @@ impl Hub {
     /// SIGTERM; gives how long it took to end, and how it did.
     pub(crate) async fn terminate(&mut self, within: Duration) -> Result<(Duration, ExitStatus), AnyError> {
         let (mut child, _lines) = self.child.take().ok_or("the hub is not running")?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        let id = id.ok_or("the hub has no process id")?;
         let begun = Instant::now();
         self.journal.note("asked to stop");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        signal(&child, Signal::TERM)?;
         let status = tokio::time::timeout(within, child.wait())
             .await
             .map_err(|_| format!("the hub did not stop within {within:?} of SIGTERM"))??;
         self.journal.note(format!("stopped after {} ms: {status}", begun.elapsed().as_millis()));
         Ok((begun.elapsed(), status))
+    }
+
+    /// SIGSTOP: it does nothing, and its connections stay.
+    pub(crate) fn freeze(&self) -> Result<(), AnyError> {
+        self.journal.note("stands still");
+        signal(&self.child.as_ref().ok_or("the hub is not running")?.0, Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) -> Result<(), AnyError> {
+        self.journal.note("goes on");
+        signal(&self.child.as_ref().ok_or("the hub is not running")?.0, Signal::CONT)
+    }
+
+    /// An error where it has ended by itself.
+    pub(crate) fn lives(&mut self) -> Result<(), AnyError> {
+        let status = self.child.as_mut().and_then(|(child, _)| child.try_wait().transpose()).transpose()?;
+        match status {
+            Some(status) => Err(format!("the hub ended by itself ({status}): {}", self.said()).into()),
+            None => Ok(()),
+        }
     }
 
     /// Its resident memory in bytes, where the system tells.
@@ -204,7 +201,14 @@ impl Hub {
     }
 }
 
-fn free_address() -> Result<SocketAddr, AnyError> {
+/// Sends a signal to a child.
+pub(crate) fn signal(child: &Child, signal: Signal) -> Result<(), AnyError> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    Ok(kill_process(id.ok_or("the process has no id")?, signal)?)
+}
+
+/// An address that nobody has, now.
+pub(crate) fn free_address() -> Result<SocketAddr, AnyError> {
     // Not from the seed: harnesses and scenarios with the same one may run at once.
     for _ in 0..200 {
         let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(PORTS)));

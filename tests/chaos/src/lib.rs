@@ -10,7 +10,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`hub`] | the process under test |
+//! | [`hub`], [`hubs`] | the process under test, and several of them behind one address |
+//! | [`redis`](crate::redis) | the Redis that they share |
 //! | [`proxy`] | an address for each client, on which everything can go wrong |
 //! | [`report`] | what pipelines say, and reporters that say it until it is acknowledged |
 //! | [`client`] | subscribers of every kind, and the tracker that checks what each is given |
@@ -22,10 +23,12 @@
 
 mod client;
 mod hub;
+mod hubs;
 mod journal;
 mod options;
 mod oracle;
 mod proxy;
+mod redis;
 mod report;
 mod run;
 mod scenario;

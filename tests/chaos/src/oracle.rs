@@ -7,8 +7,11 @@
 mod log;
 mod verify;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use ragpulse_protocol::command::PublishReceipt;
@@ -31,12 +34,27 @@ const LOG: u64 = 100_000;
 pub(crate) struct Oracle {
     /// Whether a hub that was killed comes back with the same sequences.
     keeps: bool,
+    began: Instant,
+    losses: Mutex<Losses>,
     pipelines: Mutex<HashMap<PipelineId, Known>>,
+}
+
+/// What a store that keeps everything was made to lose nevertheless.
+#[derive(Debug, Clone, Copy, Default)]
+struct Losses {
+    /// How many times its end may have been lost: each may be a new epoch.
+    ends: usize,
+    /// Everything was removed from it, once or more.
+    emptied: bool,
+    /// How many acknowledgements there were.
+    acks: u64,
 }
 
 /// What is known of one pipeline.
 #[derive(Debug, Default)]
 struct Known {
+    /// Reporters that say again what they are at where a pipeline has a new epoch, under the same marks.
+    restating: HashSet<Box<str>>,
     epochs: HashMap<Epoch, Sequence>,
     sent: HashMap<String, Sent>,
     sendings: u64,
@@ -68,6 +86,13 @@ struct Sent {
     number: u64,
     must_arrive: bool,
     acked: Option<Acked>,
+    /// The number of its acknowledgement.
+    ack: u64,
+    /// It is on the disk: no loss of power takes it.
+    secure: bool,
+    /// How often it was sent, and with what it was acknowledged, for a failure.
+    times: u32,
+    receipt: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +107,8 @@ enum Acked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Via {
     Socket,
+    /// A socket of an official client, which hands out what it has parsed.
+    Official,
     /// A page of events, which reads through to the log.
     Http,
     /// A stream of server-sent events, which does so too.
@@ -101,11 +128,51 @@ pub(crate) struct Delivered<'a> {
 
 impl Oracle {
     pub(crate) fn new(keeps: bool) -> Self {
-        Self { keeps, pipelines: Mutex::default() }
+        Self { keeps, began: Instant::now(), losses: Mutex::default(), pipelines: Mutex::default() }
     }
 
+    /// Whether nothing that was acknowledged can be lost, and nothing was.
     pub(crate) fn keeps(&self) -> bool {
-        self.keeps
+        self.keeps && self.losses.lock().ends == 0
+    }
+
+    /// Whether a pipeline may be forgotten.
+    pub(crate) fn forgets(&self) -> bool {
+        !self.keeps || self.losses.lock().emptied
+    }
+
+    /// Whether the store was emptied under hubs that live.
+    pub(crate) fn was_emptied(&self) -> bool {
+        self.losses.lock().emptied
+    }
+
+    /// How many acknowledgements there are by now, for [`secure`](Self::secure).
+    pub(crate) fn acks(&self) -> u64 {
+        self.losses.lock().acks
+    }
+
+    /// What was acknowledged of this epoch of a pipeline, which it has now, is on the disk as far as it is among the first so many
+    /// acknowledgements. (One of an earlier epoch may have come late, and its event be lost.)
+    pub(crate) fn secure(&self, pipeline: &PipelineId, epoch: &str, acks: u64) {
+        let mut pipelines = self.pipelines.lock();
+        for sent in pipelines.get_mut(pipeline).into_iter().flat_map(|known| known.sent.values_mut()) {
+            let of_epoch = matches!(&sent.acked, Some(Acked::Until(until)) if until.epoch.as_str() == epoch);
+            sent.secure |= of_epoch && sent.ack <= acks;
+        }
+    }
+
+    /// The store is about to lose its end: what was acknowledged and is not secure may be gone, with a new epoch.
+    pub(crate) fn loses_end(&self) {
+        self.losses.lock().ends += 1;
+    }
+
+    /// The store is about to be emptied.
+    pub(crate) fn is_emptied(&self) {
+        let mut losses = self.losses.lock();
+        (losses.ends, losses.emptied) = (losses.ends + 1, true);
+        for known in self.pipelines.lock().values_mut() {
+            known.sent.values_mut().for_each(|sent| sent.secure = false);
+        }
     }
 
     /// A reporter is about to send this, for the first time or again.
@@ -113,13 +180,23 @@ impl Oracle {
         let mut pipelines = self.pipelines.lock();
         let known = pipelines.entry(pipeline.clone()).or_default();
         known.sendings += 1;
+        let times = known.sent.get(&item.mark).map_or(1, |before| before.times + 1);
         let sent = Sent {
             reporter: reporter.into(),
             number: known.sendings,
             must_arrive: item.must_arrive(),
             acked: None,
+            ack: 0,
+            secure: false,
+            times,
+            receipt: None,
         };
         known.sent.insert(item.mark.clone(), sent);
+    }
+
+    /// This reporter says again what it is at where the pipeline has a new epoch.
+    pub(crate) fn restates(&self, pipeline: &PipelineId, reporter: &str) {
+        self.pipelines.lock().entry(pipeline.clone()).or_default().restating.insert(reporter.into());
     }
 
     /// A hub has acknowledged these, all in one batch.
@@ -129,21 +206,33 @@ impl Oracle {
         marks: impl Iterator<Item = &'a str>,
         receipt: &PublishReceipt,
     ) {
+        let ack = self.count_ack();
         let mut pipelines = self.pipelines.lock();
         let known = pipelines.entry(pipeline.clone()).or_default();
         let sequence = known.epochs.entry(receipt.epoch.clone()).or_default();
         sequence.acked = sequence.acked.max(receipt.seq);
+        let told: Arc<str> = format!("{:.3} s: {receipt:?}", self.began.elapsed().as_secs_f64()).into();
         for mark in marks {
             if let Some(sent) = known.sent.get_mut(mark) {
+                sent.receipt = Some(told.clone());
+                sent.ack = ack;
                 sent.acked = Some(Acked::Until(Cursor { epoch: receipt.epoch.clone(), seq: receipt.seq }));
             }
         }
     }
 
+    fn count_ack(&self) -> u64 {
+        let mut losses = self.losses.lock();
+        losses.acks += 1;
+        losses.acks
+    }
+
     /// The client library says that everything of this reporter has arrived.
     pub(crate) fn acked_all(&self, pipeline: &PipelineId, reporter: &str) {
+        let ack = self.count_ack();
         if let Some(known) = self.pipelines.lock().get_mut(pipeline) {
             for sent in known.sent.values_mut().filter(|sent| &*sent.reporter == reporter) {
+                sent.ack = ack;
                 sent.acked = Some(Acked::Somewhere);
             }
         }
@@ -164,10 +253,15 @@ impl Oracle {
             digest: event.text.map(digest),
             bytes: event.text.map_or(0, |text| u32::try_from(text.len()).unwrap_or(u32::MAX)),
         };
+        let ends = self.losses.lock().ends;
         let mut pipelines = self.pipelines.lock();
         let known = pipelines.entry(pipeline.clone()).or_default();
-        if self.keeps && !known.epochs.contains_key(&at.epoch) && !known.epochs.is_empty() {
-            return Err(format!("{pipeline} has a new epoch {}, but its store keeps everything", at.epoch));
+        if self.keeps && !known.epochs.contains_key(&at.epoch) && known.epochs.len() > ends {
+            let had = known.epochs.len();
+            return Err(format!(
+                "{pipeline} has a new epoch {} after {had}, but its store has lost something {ends} times",
+                at.epoch
+            ));
         }
         let sequence = known.epochs.entry(at.epoch.clone()).or_default();
         sequence.see(at.seq, seen).map_err(|error| format!("{pipeline} at {at}: {error}"))
@@ -199,8 +293,11 @@ impl Oracle {
             ))
         };
         match reason {
-            ResetReason::EpochChanged | ResetReason::UnknownPipeline if self.keeps => {
+            ResetReason::EpochChanged | ResetReason::UnknownPipeline if self.keeps() => {
                 refuse("the store keeps everything, so the epoch stays")
+            }
+            ResetReason::UnknownPipeline if !self.forgets() => {
+                refuse("the store has lost its end at most, so it knows the pipeline")
             }
             ResetReason::EpochChanged if given.is_some_and(|given| given.epoch == asked.epoch) => {
                 refuse("the epoch is the same")

@@ -1,7 +1,7 @@
 //! A TCP proxy that misbehaves on command and by chance.
 //!
-//! Each client has a *lane* of its own: a stable address in front of the hub, which stays while the hub is killed and
-//! comes back. What happens on a lane is decided by its seeded chance ([`Faults`]) and by the scenario ([`Lane::cut`],
+//! Each client has a *lane* of its own: a stable address in front of the hub, or of several, which stays while they are killed
+//! and come back. Of several, chance picks one for each new connection, and another where nobody is there. What happens on a lane is decided by its seeded chance ([`Faults`]) and by the scenario ([`Lane::cut`],
 //! [`Lane::down`], [`Lane::stall`]); nothing is shared between lanes.
 
 mod carry;
@@ -71,7 +71,7 @@ struct Setting {
     faults: Option<Arc<Faults>>,
 }
 
-/// One stable address in front of a hub.
+/// One stable address in front of one hub or several.
 #[derive(Debug)]
 pub(crate) struct Lane {
     address: SocketAddr,
@@ -87,14 +87,14 @@ impl Drop for Lane {
 }
 
 impl Lane {
-    /// Opens a lane to the hub at `target`, whether it is there or not.
-    pub(crate) async fn open(run: &Arc<Run>, name: &str, target: SocketAddr) -> Result<Self, AnyError> {
+    /// Opens a lane to the hubs at `targets`, whether they are there or not.
+    pub(crate) async fn open(run: &Arc<Run>, name: &str, targets: &[SocketAddr]) -> Result<Self, AnyError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let setting = Arc::new(watch::Sender::new(Setting::default()));
         let journal = run.journal(format!("lane {name}"));
         let rng = run.rng(&format!("lane {name}"));
-        let task = tokio::spawn(accept(listener, target, setting.subscribe(), rng, journal.clone()));
+        let task = tokio::spawn(accept(listener, targets.into(), setting.subscribe(), rng, journal.clone()));
         Ok(Self { address, setting, journal, task })
     }
 
@@ -147,7 +147,7 @@ impl Lane {
 
 async fn accept(
     listener: TcpListener,
-    target: SocketAddr,
+    targets: Arc<[SocketAddr]>,
     setting: watch::Receiver<Setting>,
     mut rng: Rng,
     journal: Journal,
@@ -159,7 +159,7 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
                     let (setting, journal, rng) = (setting.clone(), journal.clone(), rng.fork());
-                    connections.spawn(serve(client, target, setting, rng, journal));
+                    connections.spawn(serve(client, targets.clone(), setting, rng, journal));
                 }
                 // Out of descriptors: those that end give some back.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -171,9 +171,9 @@ async fn accept(
 
 async fn serve(
     client: TcpStream,
-    target: SocketAddr,
+    targets: Arc<[SocketAddr]>,
     mut setting: watch::Receiver<Setting>,
-    rng: Rng,
+    mut rng: Rng,
     journal: Journal,
 ) {
     let down = setting.borrow().down;
@@ -184,12 +184,27 @@ async fn serve(
             let _ = setting.wait_for(|setting| setting.down != Some(Down::Swallow)).await;
             carry::reset(&client);
         }
-        None => match TcpStream::connect(target).await {
-            Ok(hub) => carry::carry(client, hub, setting, rng, &journal).await,
+        None => match connect(&targets, &mut rng, &journal).await {
+            Some(hub) => carry::carry(client, hub, setting, rng, &journal).await,
             // Nobody is there: the client sees what it would see without a proxy, a little later.
-            Err(_) => carry::reset(&client),
+            None => carry::reset(&client),
         },
     }
+}
+
+/// Connects to one of them, by chance; where it is not there, to the next.
+async fn connect(targets: &[SocketAddr], rng: &mut Rng, journal: &Journal) -> Option<TcpStream> {
+    let first = rng.usize(0..targets.len().max(1));
+    for step in 0..targets.len() {
+        let number = (first + step) % targets.len();
+        if let Ok(hub) = TcpStream::connect(targets[number]).await {
+            if targets.len() > 1 {
+                journal.note(format!("to hub {}", number + 1));
+            }
+            return Some(hub);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -49,11 +49,12 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return made, key
 
 
-def committed(hub: Hub, port: int, plain: int, cert: Path, key: Path) -> str:
-    """ops/nginx/ragpulse.conf for this hub: other addresses and paths, and nothing else."""
+def committed(hubs: list[Hub], port: int, plain: int, cert: Path, key: Path) -> str:
+    """ops/nginx/ragpulse.conf for these hubs: other addresses and paths, and nothing else."""
     text = CONFIG.read_text()
+    servers = " ".join(f"server {hub.address};" for hub in hubs)
     for pattern, replacement, times in (
-        (r"\bserver 127\.0\.0\.1:8103;", f"server {hub.address};", 1),
+        (r"\bserver 127\.0\.0\.1:8103;", servers, 1),
         (r"listen 80;", f"listen 127.0.0.1:{plain};", 1),
         (r"listen 443 ssl http2;", f"listen 127.0.0.1:{port} ssl http2;", 1),
         (r"^ *listen \[::\]:.*\n", "", 2),
@@ -66,8 +67,9 @@ def committed(hub: Hub, port: int, plain: int, cert: Path, key: Path) -> str:
     return text
 
 
-def naive(hub: Hub, port: int, plain: int, cert: Path, key: Path) -> str:
+def naive(hubs: list[Hub], port: int, plain: int, cert: Path, key: Path) -> str:
     """What one writes who knows nothing of WebSockets and streams."""
+    (hub,) = hubs
     return f"""
         server {{
             listen 127.0.0.1:{port} ssl;
@@ -80,15 +82,15 @@ def naive(hub: Hub, port: int, plain: int, cert: Path, key: Path) -> str:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, hub: Hub, *, well: bool = True) -> Iterator[Proxy]:
-    """An nginx before this hub as long as the block lasts: as ops/ has it, or as who does not know would write it."""
+def nginx(folder: Path, *hubs: Hub, well: bool = True) -> Iterator[Proxy]:
+    """An nginx before these hubs as long as the block lasts: as ops/ has it, or as who does not know would write it."""
     program, log = system("nginx", "nginx-light"), folder / "nginx.log"
     cert, key = certificate(folder)
     port, plain = free_port(), free_port()
     places = "".join(
         f"{name}_temp_path {folder / name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    inside = (committed if well else naive)(hub, port, plain, cert, key)
+    inside = (committed if well else naive)(list(hubs), port, plain, cert, key)
     config = folder / "nginx.conf"
     config.write_text(
         f"daemon off; master_process off; pid {folder / 'nginx.pid'}; error_log stderr;\n"

@@ -17,7 +17,7 @@ use super::schema::{self, Definitions};
 #[allow(unreachable_pub)]
 mod table;
 
-use table::{Answer, Form, Parameter, ROUTES, Route};
+use table::{Answer, Form, Parameter, ROUTES, Route, STALE};
 
 const SCHEMAS: &str = "#/components/schemas";
 const TOKEN: &str = "token";
@@ -118,6 +118,11 @@ fn responses(route: &Route) -> Map<String, Value> {
         if let Some(kind) = answer.content {
             let schema = answer.schema.map_or_else(|| plain(kind), reference);
             response["content"][kind] = json!({ "schema": schema });
+        }
+        if route.from_memory {
+            let (name, doc) = STALE;
+            response["headers"][name] =
+                json!({ "description": doc, "schema": { "type": "integer", "minimum": 1 } });
         }
         if route.id == "metrics" {
             let open = "application/openmetrics-text; version=1.0.0; charset=utf-8";

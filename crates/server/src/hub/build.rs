@@ -10,7 +10,7 @@ use ragpulse_protocol::Cursor;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, Inner, Places, Registry, feed, rights, sweep, tail, writer};
+use super::{Hub, Inner, Places, Registry, feed, look, rights, sweep, tail, writer};
 use crate::auth::{Authoriser, Open, Passes};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, HubLimits};
@@ -132,7 +132,8 @@ impl HubBuilder {
         let mut desks: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for (stored, records) in stored {
             let id = stored.state.pipeline_id.clone();
-            desks[writer::shard(&id, count)].push((id.clone(), writer::restore(&stored, &config, now)));
+            desks[writer::shard(&id, count)]
+                .push((id.clone(), writer::restore(&stored, &config, log.is_shared(), now)));
             registry.get_or_open(&id).restore(stored.state, records);
         }
         registry.retire(now, config.limits.offline_days);
@@ -174,6 +175,9 @@ impl HubBuilder {
         runtime.spawn(feed::run(hub.0.clone()));
         runtime.spawn(rights::run(hub.0.clone()));
         runtime.spawn(heartbeats(hub.0.clone()));
+        if hub.0.log.is_shared() {
+            runtime.spawn(look::run(hub.0.clone()));
+        }
         Ok(HubParts { router: transport::router(&hub), layer, hub })
     }
 }
@@ -215,7 +219,9 @@ async fn last_events(
     let mut records: VecDeque<Arc<Record>> = VecDeque::new();
     let mut bytes = 0;
     while cursor.seq < end {
-        match log.read(&stored.state.pipeline_id, &cursor, WARM_PAGE).await? {
+        // Never beyond the state: another hub may append meanwhile, and what follows the state comes by the tail.
+        let page = WARM_PAGE.min(usize::try_from(end - cursor.seq).unwrap_or(WARM_PAGE));
+        match log.read(&stored.state.pipeline_id, &cursor, page).await? {
             Page::Records(page) if !page.is_empty() => {
                 cursor.seq += page.len() as u64;
                 bytes += page.iter().map(|record| record.size()).sum::<usize>();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Cursor, Epoch, PipelineStatus, Problem};
 
+use super::reach::behind;
 use super::snapshot::fitted;
 use super::{Hub, Read, Room, store_problem};
 use crate::log::{Page, Record};
@@ -28,6 +29,11 @@ impl Hub {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Found, Problem> {
+        if let Some(cursor) = cursor.filter(|cursor| self.may_be_behind(room, Some(cursor)))
+            && !self.reach(room, cursor).await
+        {
+            return Err(behind());
+        }
         let epoch = match room.read(cursor, limit) {
             Read::Unknown => return Ok(Found::Unknown),
             Read::Events { epoch, records, up_to_date } => {

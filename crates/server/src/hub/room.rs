@@ -26,9 +26,12 @@ use super::snapshot::{Forms, SnapshotCache};
 use super::sync::Mutex;
 use crate::auth::Audience;
 use crate::config::HubLimits;
-use crate::log::Record;
+use crate::log::{NewRecord, Record};
 use crate::metrics::Metrics;
 use crate::metrics::table::{DeliveredEvent, Way};
+
+/// For how long at most it is believed that somebody is heard, where the log keeps the leases.
+const BELIEVED_MILLIS: i64 = 60_000;
 
 /// One pipeline on this node; also an id that is held for subscribers before its pipeline exists.
 pub(crate) struct Room {
@@ -37,6 +40,8 @@ pub(crate) struct Room {
     /// The last `seq` applied; 0 while the pipeline is not known.
     head: watch::Sender<u64>,
     heard: AtomicI64,
+    /// Until when somebody who reports counts as heard, as far as is known here. Only where the log keeps the leases.
+    live_until: AtomicI64,
     budget: Budget,
     metrics: Arc<Metrics>,
 }
@@ -84,6 +89,21 @@ pub(crate) enum Read {
     State(Box<PipelineStatus>, Option<ResetReason>),
 }
 
+/// Who counts as heard for long may leave by another hub, and that is not told: so it is asked again.
+fn believed(until: Timestamp, now: Timestamp) -> i64 {
+    until.as_millis().min(now.as_millis().saturating_add(BELIEVED_MILLIS))
+}
+
+impl RoomInner {
+    fn set_liveness(&mut self, liveness: Liveness) {
+        let state = self.state.as_mut().filter(|state| state.is_online() && state.liveness != liveness);
+        if let Some(state) = state {
+            state.liveness = liveness;
+            self.snapshots.forget();
+        }
+    }
+}
+
 impl Room {
     pub(crate) fn new(id: PipelineId, limits: &HubLimits, metrics: &Arc<Metrics>) -> Self {
         Self {
@@ -100,6 +120,7 @@ impl Room {
             }),
             head: watch::Sender::new(0),
             heard: AtomicI64::new(0),
+            live_until: AtomicI64::new(0),
             budget: Budget { events: limits.replay_events, bytes: limits.replay_bytes },
             metrics: metrics.clone(),
         }
@@ -116,6 +137,11 @@ impl Room {
 
     pub(crate) fn head(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
+    }
+
+    /// Whether it knows of what a cursor is of.
+    pub(crate) fn covers(&self, cursor: &Cursor) -> bool {
+        self.with_state(|state| state.epoch == cursor.epoch && state.seq >= cursor.seq) == Some(true)
     }
 
     pub(crate) fn is_known(&self) -> bool {
@@ -156,8 +182,35 @@ impl Room {
         Timestamp::from_millis(self.heard.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn hear(&self, now: Timestamp) {
-        self.heard.store(now.as_millis(), Ordering::Relaxed);
+    /// Somebody who reports was heard here, and counts as heard until then.
+    pub(crate) fn hear(&self, heard: Timestamp, live_until: Option<Timestamp>, now: Timestamp) {
+        self.heard.fetch_max(heard.as_millis(), Ordering::Relaxed);
+        if let Some(until) = live_until {
+            self.live_until.store(believed(until, now), Ordering::Relaxed);
+        }
+    }
+
+    /// The log said so. What was heard here meanwhile counts too.
+    pub(crate) fn found_heard(&self, heard: Timestamp, live_until: Option<Timestamp>, now: Timestamp) {
+        self.heard.fetch_max(heard.as_millis(), Ordering::Relaxed);
+        if let Some(until) = live_until {
+            self.live_until.fetch_max(believed(until, now), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its pipeline is online, and nobody is known to be heard any more.
+    pub(crate) fn looks_late(&self, now: Timestamp) -> bool {
+        self.live_until.load(Ordering::Relaxed) <= now.as_millis()
+            && self.with_state(PipelineStatus::is_online) == Some(true)
+    }
+
+    /// It was found late, unless somebody was heard meanwhile.
+    pub(crate) fn found_late(&self, now: Timestamp) {
+        let mut inner = self.inner.lock();
+        // Who is heard says so before it takes the lock to set it live.
+        if self.live_until.load(Ordering::Relaxed) <= now.as_millis() {
+            inner.set_liveness(Liveness::Late);
+        }
     }
 
     /// Takes over a state and its last events from the log, for a hub that starts.
@@ -184,7 +237,9 @@ impl Room {
         (inner.removed, inner.farewell) = (false, None);
         inner.ring.clear();
         records.into_iter().for_each(|record| inner.ring.push(record));
-        for follower in inner.followers.values_mut() {
+        // Who waits for this room to come as far as its cursor is joined by that.
+        let beyond = |follower: &&mut Follower| matches!(follower.owed, Some(Owed::Beyond));
+        for follower in inner.followers.values_mut().filter(|follower| !beyond(follower)) {
             // A slice, or a question to the log, that is under way is of what was before.
             inner.generation += 1;
             follower.generation = inner.generation;
@@ -203,11 +258,7 @@ impl Room {
 
     /// What time alone changes: whether the reporters of an online pipeline are heard.
     pub(crate) fn set_liveness(&self, liveness: Liveness) {
-        let mut inner = self.inner.lock();
-        if let Some(state) = inner.state.as_mut().filter(|state| state.is_online()) {
-            state.liveness = liveness;
-            inner.snapshots.forget();
-        }
+        self.inner.lock().set_liveness(liveness);
     }
 
     /// Applies the next event and hands it to everybody at the head.
@@ -261,6 +312,20 @@ impl Room {
         applied
     }
 
+    /// The last event of a life that ends without it, right after all that was applied; `None` where it was, or there is no life.
+    pub(crate) fn untold_end(&self, make: impl FnOnce() -> NewRecord) -> Option<Arc<Record>> {
+        let inner = self.inner.lock();
+        let state = inner.state.as_ref().filter(|_| !inner.removed)?;
+        let (id, kind, epoch) = (&state.pipeline_id, &state.pipeline_type, &state.epoch);
+        match make().place(id, kind, epoch, state.seq + 1, None) {
+            Ok(record) => Some(Arc::new(record)),
+            Err(error) => {
+                tracing::error!(%error, pipeline = %self.id, "its last event could not be made");
+                None
+            }
+        }
+    }
+
     /// The pipeline is forgotten: who follows it waits for its next life.
     pub(crate) fn forget(&self) {
         let mut inner = self.inner.lock();
@@ -271,7 +336,8 @@ impl Room {
         inner.farewell = inner.ring.last().cloned();
         inner.ring.clear();
         inner.snapshots.forget();
-        for follower in inner.followers.values_mut() {
+        let beyond = |follower: &&mut Follower| matches!(follower.owed, Some(Owed::Beyond));
+        for follower in inner.followers.values_mut().filter(|follower| !beyond(follower)) {
             // A slice that is under way is of the old life.
             inner.generation += 1;
             follower.generation = inner.generation;

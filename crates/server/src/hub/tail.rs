@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::Inner;
 use super::room::Room;
+use super::writer::removed;
 use crate::log::{Record, TailItem};
 use crate::metrics::cells::micros;
 use crate::metrics::table::{Queue, Way};
@@ -27,13 +28,23 @@ pub(super) async fn run(hub: Arc<Inner>, mut tail: mpsc::Receiver<TailItem>) {
             Some(TailItem::Records(pipeline, records)) => apply(&hub, &pipeline, records).await,
             Some(TailItem::Forgotten(pipeline)) => {
                 if let Some(room) = hub.registry.get(&pipeline) {
-                    room.forget();
+                    forget(&hub, &room);
                 }
             }
             Some(TailItem::Reset { state, records, reason }) => reset(&hub, *state, records, &reason),
             None => return,
         }
     }
+}
+
+/// A pipeline is gone. Where its end was not told, as another hub forgot it or its store was emptied, this hub makes that end: whoever
+/// follows drops the state by it, by whatever transport. Nothing of this life comes after it, so its place is taken by nothing else here.
+fn forget(hub: &Arc<Inner>, room: &Arc<Room>) {
+    let end = room.untold_end(|| removed(None, hub.clock.now()));
+    if let Some(end) = end {
+        apply_one(hub, room, end);
+    }
+    room.forget();
 }
 
 /// Takes a state over in place of the events that led to it, and has everybody get it.

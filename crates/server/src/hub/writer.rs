@@ -1,10 +1,13 @@
 //! The writer: the only one that appends. It takes what was admitted, drops what was taken before, conflates progress,
-//! keeps leases, and makes the events that only a hub can make.
+//! keeps leases, or has the log keep them, and makes the events that only a hub can make.
 //!
 //! Pipelines are spread over a few writers; one pipeline always has the same, so its events need no lock.
 
 mod catch_up;
 mod desk;
+mod forget;
+mod lapse;
+mod leases;
 mod publish;
 
 use std::collections::{HashMap, HashSet};
@@ -12,15 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ragpulse_protocol::command::PublishReceipt;
-use ragpulse_protocol::{
-    Code, Cursor, Epoch, Liveness, PipelineId, PipelineType, Problem, ReporterId, Timestamp,
-};
+use ragpulse_protocol::{Code, Cursor, PipelineId, PipelineType, Problem, ReporterId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use self::desk::Desk;
 use super::Inner;
 use crate::ingest::Admitted;
-use crate::log::{Appended, Batch, LogError, LogErrorKind, NewRecord};
+use crate::log::{Appended, Batch, LogError, LogErrorKind, NewRecord, OfLease};
 use crate::metrics::cells::micros;
 use crate::metrics::table::LogFailure;
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Forget(PipelineId, Option<String>, oneshot::Sender<Result<(), Problem>>),
     /// Appends what is held back.
     Flush(oneshot::Sender<()>),
+    /// Looks at pipelines for which nobody may report any more, by the leases that the log keeps.
+    Look(Vec<(PipelineId, Silent)>),
 }
 
 /// A batch that was admitted.
@@ -66,8 +69,15 @@ pub(super) async fn run(
     mut commands: mpsc::Receiver<Command>,
     restored: Vec<(PipelineId, Desk)>,
 ) {
-    let mut writer =
-        Writer { hub: hub.clone(), desks: restored.into_iter().collect(), holding: HashSet::new() };
+    let mut writer = Writer {
+        hub: hub.clone(),
+        desks: restored.into_iter().collect(),
+        holding: HashSet::new(),
+        owing: HashSet::new(),
+        left: HashSet::new(),
+        silent: HashMap::new(),
+    };
+    let shared = hub.log.is_shared();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -77,14 +87,16 @@ pub(super) async fn run(
                 Some(command) => writer.handle_all(command, &mut commands).await,
                 None => return,
             },
-            _ = tick.tick() => writer.look_at_leases().await,
+            _ = tick.tick() => if shared { writer.renew_owed(false).await } else { writer.look_at_leases().await },
+            () = std::future::ready(()), if !writer.silent.is_empty() => writer.look_at_one().await,
             () = tokio::time::sleep(due.unwrap_or(TICK)), if due.is_some() => writer.flush_due().await,
             () = hub.end.cancelled() => return,
         }
     }
 }
 
-pub(super) use desk::restore;
+pub(super) use desk::{removed, restore};
+pub(crate) use lapse::Silent;
 
 /// The answer to a publish.
 type Reply = oneshot::Sender<Result<PublishReceipt, Problem>>;
@@ -94,6 +106,12 @@ struct Writer {
     desks: HashMap<PipelineId, Desk>,
     /// The pipelines with progress that is held back.
     holding: HashSet<PipelineId>,
+    /// Where the log keeps the leases: the pipelines of which it does not have all that was heard …
+    owing: HashSet<PipelineId>,
+    /// … those that a reporter left, while others were believed to stay …
+    left: HashSet<PipelineId>,
+    /// … and those for which nobody may report any more.
+    silent: HashMap<PipelineId, Silent>,
 }
 
 impl Inner {
@@ -104,13 +122,14 @@ impl Inner {
         pipeline: &PipelineId,
         on: Option<&Cursor>,
         batches: Vec<Batch>,
+        leases: &[OfLease],
         fresh: bool,
     ) -> Result<Option<Vec<Appended>>, LogError> {
         let began = self.clock.steady();
         let appended = if fresh {
-            self.log.append_fresh(pipeline, on, batches).await
+            self.log.append_fresh(pipeline, on, batches, leases).await
         } else {
-            self.log.append_on(pipeline, on, batches).await.map(Some)
+            self.log.append_on(pipeline, on, batches, leases).await.map(Some)
         };
         match &appended {
             Ok(None) => {}
@@ -122,7 +141,7 @@ impl Inner {
                     LogErrorKind::Full => Some(LogFailure::Full),
                     LogErrorKind::Unavailable => Some(LogFailure::Unavailable),
                     // The log did as it should.
-                    LogErrorKind::Moved => None,
+                    LogErrorKind::Moved | LogErrorKind::Heard => None,
                 };
                 failure.into_iter().for_each(|failure| self.metrics.log_failures.add(failure, 1));
             }
@@ -139,6 +158,7 @@ impl Writer {
         let mut events = 0;
         while let Some(command) = next.take() {
             match command {
+                Command::Look(found) => self.silent.extend(found),
                 Command::Publish(publish, reply) => {
                     events += publish.events.len();
                     publishes.push((publish, reply));
@@ -155,6 +175,7 @@ impl Writer {
                 Command::Flush(reply) => {
                     self.publish_all(std::mem::take(&mut publishes)).await;
                     self.drain().await;
+                    self.renew_owed(true).await;
                     let _ = reply.send(());
                 }
             }
@@ -163,79 +184,30 @@ impl Writer {
         self.publish_all(publishes).await;
     }
 
-    fn show_life(&mut self, pipeline: &PipelineId, now: Timestamp) {
-        let Some(desk) = self.desks.get_mut(pipeline) else { return };
-        if let Some(room) = self.hub.registry.get(pipeline) {
-            room.hear(desk.leases.last_heard().unwrap_or(now));
-            if desk.liveness != Liveness::Live {
-                room.set_liveness(Liveness::Live);
-            }
-        }
-        desk.liveness = Liveness::Live;
-    }
-
-    async fn look_at_leases(&mut self) {
-        let now = self.hub.clock.now();
-        // With thousands of pipelines the look itself is work, and in nearly all of them nothing has changed.
-        let changed = |desk: &Desk| {
-            desk.online && (desk.leases.any_lapsed(now) || desk.leases.liveness(now) != desk.liveness)
-        };
-        let changed: Vec<PipelineId> =
-            self.desks.iter().filter(|(_, desk)| changed(desk)).map(|(id, _)| id.clone()).collect();
-        for pipeline in changed {
-            let Some(desk) = self.desks.get_mut(&pipeline) else { continue };
-            let lapsed = desk.leases.lapsed(now);
-            if lapsed.is_empty() {
-                let liveness = desk.leases.liveness(now);
-                desk.liveness = liveness;
-                if let Some(room) = self.hub.registry.get(&pipeline) {
-                    room.set_liveness(liveness);
-                }
-                continue;
-            }
-            let records = desk.lapse_records(&lapsed, now);
-            let kind = desk.pipeline_type.clone();
-            let appended = if records.is_empty() {
-                Ok(())
-            } else {
-                self.append(&pipeline, kind, records, now).await.map(drop)
-            };
-            match appended {
-                Ok(()) => {
-                    if let Some(desk) = self.desks.get_mut(&pipeline) {
-                        desk.lapse(&lapsed);
-                    }
-                    self.hub.metrics.leases_lapsed.add((), lapsed.len() as u64);
-                }
-                Err(error) => self.catch_up_after(&pipeline, &error).await,
-            }
-            // Where the log did not take them the lease is still over: the next look tries again.
-        }
-    }
-
+    /// Appends events of the hub's own where the desk is, or only changes leases.
     async fn append(
         &mut self,
         pipeline: &PipelineId,
         pipeline_type: PipelineType,
         records: Vec<NewRecord>,
         now: Timestamp,
-    ) -> Result<(Epoch, u64), LogError> {
-        let batch = Batch { pipeline_type, records, remember: Vec::new(), received_at: now };
+        leases: &[OfLease],
+    ) -> Result<(), LogError> {
         let on = self.desks.get(pipeline).and_then(Desk::position);
-        let appended =
-            self.hub.append(pipeline, on.as_ref(), vec![batch], false).await.inspect_err(|error| {
-                if error.kind != LogErrorKind::Moved {
-                    tracing::warn!(%pipeline, %error, "the hub's own events were not appended");
-                }
-            })?;
-        let Some(appended) = appended.into_iter().flatten().next() else {
-            return Err(LogError::written("it gave no place"));
-        };
-        let last = (appended.epoch, appended.seq);
-        if let Some(desk) = self.desks.get_mut(pipeline) {
-            desk.last = Some(last.clone());
+        let batch = Batch { pipeline_type, records, remember: Vec::new(), received_at: now };
+        let batches = if batch.records.is_empty() { Vec::new() } else { vec![batch] };
+        let appended = self.hub.append(pipeline, on.as_ref(), batches, leases, false).await;
+        let appended = appended.inspect_err(|error| {
+            if !matches!(error.kind, LogErrorKind::Moved | LogErrorKind::Heard) {
+                tracing::warn!(%pipeline, %error, "the hub's own events were not appended");
+            }
+        })?;
+        if let Some(appended) = appended.into_iter().flatten().next()
+            && let Some(desk) = self.desks.get_mut(pipeline)
+        {
+            desk.last = Some((appended.epoch, appended.seq));
         }
-        Ok(last)
+        Ok(())
     }
 
     fn next_due(&self) -> Option<Duration> {
@@ -277,21 +249,6 @@ impl Writer {
             }
         }
     }
-
-    async fn forget(&mut self, pipeline: &PipelineId, requested_by: Option<String>) -> Result<(), Problem> {
-        let Some(desk) = self.desks.get(pipeline) else { return Err(unknown_pipeline(pipeline)) };
-        let now = self.hub.clock.now();
-        let removed = desk::removed(requested_by.as_deref(), now);
-        let kind = desk.pipeline_type.clone();
-        if let Err(error) = self.append(pipeline, kind, vec![removed], now).await {
-            self.catch_up_after(pipeline, &error).await;
-            return Err(store_problem(&error));
-        }
-        self.hub.log.forget(pipeline).await.map_err(|error| store_problem(&error))?;
-        self.desks.remove(pipeline);
-        self.holding.remove(pipeline);
-        Ok(())
-    }
 }
 
 pub(crate) fn unknown_pipeline(pipeline: &PipelineId) -> Problem {
@@ -304,11 +261,11 @@ pub(crate) fn unknown_pipeline(pipeline: &PipelineId) -> Problem {
 /// What a client is told of an error of the log.
 pub(crate) fn store_problem(error: &LogError) -> Problem {
     match error.kind {
-        LogErrorKind::Moved => tracing::debug!(%error, "too many at once"),
+        LogErrorKind::Moved | LogErrorKind::Heard => tracing::debug!(%error, "too many at once"),
         LogErrorKind::Full | LogErrorKind::Unavailable => tracing::error!(%error, "the log failed"),
     }
     match error.kind {
-        LogErrorKind::Moved => Problem::new(
+        LogErrorKind::Moved | LogErrorKind::Heard => Problem::new(
             Code::Overloaded,
             "Other hubs take events of this pipeline faster than this one can. Nothing was taken; send this again.",
         ),

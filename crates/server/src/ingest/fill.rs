@@ -97,9 +97,10 @@ pub(crate) fn hub_online(now: Timestamp) -> NewRecord {
     made_by_hub("pipeline:online", None, &json!({ "status": "online", "started_at": now }), now)
 }
 
-/// `pipeline:offline` for a pipeline whose last reporter fell silent.
-pub(crate) fn hub_offline(now: Timestamp) -> NewRecord {
-    let fields = json!({ "status": "offline", "shutdown_at": now, "reason": "timeout" });
+/// `pipeline:offline` for a pipeline whose last reporter fell silent, or left when it was not yet known to be the last.
+pub(crate) fn hub_offline(lapsed: bool, now: Timestamp) -> NewRecord {
+    let reason = if lapsed { "timeout" } else { "normal_shutdown" };
+    let fields = json!({ "status": "offline", "shutdown_at": now, "reason": reason });
     made_by_hub("pipeline:offline", None, &fields, now)
 }
 

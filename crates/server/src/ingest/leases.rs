@@ -1,8 +1,17 @@
 //! Leases: who reports for a pipeline, and whether they are heard. Pure: time comes in.
+//!
+//! Where several hubs share a log, the log keeps the leases, and this is a hub's picture of them: as it was when the log was last
+//! asked, and what was heard here since. What is heard here and not yet written into the log is *owed* to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ragpulse_protocol::{Liveness, ReporterId, Timestamp};
+
+use crate::log::HeldLease;
+
+/// A lease that a log keeps is renewed there at most once in this time, or in a quarter of its length where that is less: a
+/// reporter that speaks all the time costs little, and its lease is never in danger.
+const RENEWED_AFTER_MILLIS: i64 = 5_000;
 
 /// The reporters of one pipeline. `None` is the one anonymous reporter.
 #[derive(Debug, Default)]
@@ -15,6 +24,28 @@ pub(crate) struct Leases {
 pub(crate) struct Lease {
     heard: Timestamp,
     seconds: u32,
+    /// As of when the log has it, where the log keeps leases.
+    written: Option<Timestamp>,
+}
+
+impl Lease {
+    fn of(seconds: u32, now: Timestamp) -> Self {
+        Self { heard: now, seconds, written: None }
+    }
+
+    /// Whether it was written so long ago that what was heard since is to be written.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let pause = (i64::from(self.seconds) * 250).min(RENEWED_AFTER_MILLIS);
+        self.written.is_none_or(|written| now.millis_since(written) >= pause)
+    }
+
+    fn is_owed(&self) -> bool {
+        self.written.is_none_or(|written| self.heard > written)
+    }
+
+    fn has_ended(&self, now: Timestamp) -> bool {
+        now.millis_since(self.heard) >= i64::from(self.seconds) * 1_000
+    }
 }
 
 /// What hearing somebody changed.
@@ -26,12 +57,6 @@ pub(crate) enum Heard {
     New,
     /// One that was not, and there is no room for it.
     TooMany,
-}
-
-impl Lease {
-    fn has_ended(&self, now: Timestamp) -> bool {
-        now.millis_since(self.heard) >= i64::from(self.seconds) * 1_000
-    }
 }
 
 impl Leases {
@@ -53,7 +78,7 @@ impl Leases {
         if self.reporters.len() >= most {
             return Heard::TooMany;
         }
-        self.reporters.insert(key, Lease { heard: now, seconds: seconds.unwrap_or(default) });
+        self.reporters.insert(key, Lease::of(seconds.unwrap_or(default), now));
         Heard::New
     }
 
@@ -100,6 +125,59 @@ impl Leases {
         self.reporters.values().any(|lease| lease.has_ended(now))
     }
 
+    /// Takes over the leases as the log has them. Who is not among them has left; what was heard here since stays.
+    pub(crate) fn take_over(&mut self, held: &[HeldLease], now: Timestamp) {
+        let known: HashSet<_> = held.iter().map(|lease| &lease.reporter).collect();
+        self.reporters.retain(|reporter, _| known.contains(reporter));
+        for lease in held {
+            let written = lease.begun(now);
+            let heard = self.reporters.get(&lease.reporter).map_or(written, |known| known.heard.max(written));
+            let lease_now = Lease { heard, seconds: lease.seconds, written: Some(written) };
+            self.reporters.insert(lease.reporter.clone(), lease_now);
+        }
+    }
+
+    /// A reporter asked for another length, elsewhere.
+    pub(crate) fn set_seconds(&mut self, reporter: Option<&ReporterId>, seconds: u32) {
+        if let Some(lease) = self.reporters.get_mut(&reporter.cloned()) {
+            lease.seconds = seconds;
+        }
+    }
+
+    /// How long a reporter's lease lasts; `None` for one that has none.
+    pub(crate) fn seconds(&self, reporter: Option<&ReporterId>) -> Option<u32> {
+        self.of(reporter).map(|lease| lease.seconds)
+    }
+
+    /// Whether what was heard of a reporter is to be written now, even if nothing else is.
+    pub(crate) fn is_due(&self, reporter: Option<&ReporterId>, now: Timestamp) -> bool {
+        self.of(reporter).is_some_and(|lease| lease.is_due(now))
+    }
+
+    /// Whether what was heard of anybody is yet to be written.
+    pub(crate) fn owes(&self) -> bool {
+        self.reporters.values().any(Lease::is_owed)
+    }
+
+    /// The leases that are to be renewed in the log, with their lengths; those that can wait too, where `all` are wanted.
+    pub(crate) fn owed(&self, all: bool, now: Timestamp) -> Vec<(Option<ReporterId>, u32)> {
+        let owed = |lease: &Lease| lease.is_owed() && (all || lease.is_due(now));
+        let owed = self.reporters.iter().filter(|(_, lease)| owed(lease));
+        owed.map(|(id, lease)| (id.clone(), lease.seconds)).collect()
+    }
+
+    /// The log has a reporter's lease as of then.
+    pub(crate) fn wrote(&mut self, reporter: Option<&ReporterId>, at: Timestamp) {
+        if let Some(lease) = self.reporters.get_mut(&reporter.cloned()) {
+            lease.written = lease.written.max(Some(at));
+        }
+    }
+
+    /// Until when somebody counts as heard; `None` where nobody reports.
+    pub(crate) fn live_until(&self) -> Option<Timestamp> {
+        self.reporters.values().map(|lease| half_later(lease.heard, lease.seconds)).max()
+    }
+
     /// Live while anybody was heard within half a lease.
     pub(crate) fn liveness(&self, now: Timestamp) -> Liveness {
         let live = |lease: &Lease| now.millis_since(lease.heard) < i64::from(lease.seconds) * 500;
@@ -112,8 +190,28 @@ impl Leases {
     }
 }
 
+fn half_later(heard: Timestamp, seconds: u32) -> Timestamp {
+    Timestamp::from_millis(heard.as_millis().saturating_add(i64::from(seconds) * 500))
+}
+
+impl HeldLease {
+    /// When it began, by the clock of this hub.
+    pub(crate) fn begun(&self, now: Timestamp) -> Timestamp {
+        let left = i64::try_from(self.left.as_millis()).unwrap_or(i64::MAX);
+        let passed = i64::from(self.seconds).saturating_mul(1_000).saturating_sub(left);
+        Timestamp::from_millis(now.as_millis().saturating_sub(passed.max(0)))
+    }
+
+    /// Until when its reporter counts as heard.
+    pub(crate) fn live_until(&self, now: Timestamp) -> Timestamp {
+        half_later(self.begun(now), self.seconds)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
@@ -146,5 +244,44 @@ mod tests {
         leases.leave(Some(&worker));
         leases.leave(None);
         assert_eq!(leases.count(), 0);
+    }
+
+    #[test]
+    fn what_is_heard_often_is_written_seldom_and_never_too_late() {
+        let mut leases = Leases::default();
+        leases.hear(None, Some(8), 120, 2, at(0));
+        assert!(leases.is_due(None, at(0)), "it was never written");
+        leases.wrote(None, at(0));
+        assert!(!leases.owes());
+        leases.hear(None, None, 120, 2, at(1));
+        assert!(leases.owes() && leases.owed(false, at(1)).is_empty(), "it can wait");
+        assert_eq!(leases.owed(true, at(1)), [(None, 8)]);
+        assert_eq!(leases.owed(false, at(2)), [(None, 8)], "a quarter has passed");
+        leases.wrote(None, at(2));
+        assert!(!leases.owes());
+        // However long a lease is.
+        leases.hear(None, Some(86_400), 120, 2, at(3));
+        assert!(!leases.is_due(None, at(6)) && leases.is_due(None, at(7)));
+    }
+
+    #[test]
+    fn a_picture_is_as_the_log_has_it_and_what_was_heard_since() {
+        let [one, two] = ["one", "two"].map(|name| Some(ReporterId::new(name).unwrap()));
+        let mut leases = Leases::default();
+        leases.hear(one.as_ref(), None, 10, 9, at(7));
+        leases.hear(None, None, 10, 9, at(9));
+        let held = |reporter: &Option<ReporterId>, left| HeldLease {
+            reporter: reporter.clone(),
+            left: Duration::from_secs(left),
+            seconds: 10,
+        };
+        // As of 4 and of 6.
+        leases.take_over(&[held(&one, 4), held(&two, 6)], at(10));
+        assert_eq!(leases.owed(true, at(10)), [(one.clone(), 10)], "it was heard at 7");
+        assert_eq!((leases.count(), leases.of(None).is_none()), (2, true), "who has no lease there has left");
+        assert_eq!(leases.live_until(), Some(at(12)));
+        // One that has ended is there until somebody takes it away.
+        leases.take_over(&[held(&two, 0)], at(20));
+        assert_eq!((leases.count(), leases.live_until()), (1, Some(at(15))));
     }
 }

@@ -374,6 +374,8 @@ macro_rules! with_families {
                 "How long a commit of the store took: with durability full it waits for the disk. None in memory.";
             Counter log_failures "ragpulse_log_failures_total" Count (LogFailure) []
                 "Appends that the log did not take.";
+            Gauge log_silent "ragpulse_log_silent_seconds" Seconds () []
+                "For how long the store has not answered; 0 while it does. Always 0 with a store of the hub's own.";
             Gauge store_size "ragpulse_store_bytes" Bytes () []
                 "The size of the store: its files, or the events kept in memory.";
             Histogram fanout "ragpulse_fanout_seconds" Seconds () [WORK]

@@ -8,6 +8,7 @@ mod history;
 mod ingest;
 mod metrics;
 mod reference;
+mod stale;
 mod stream;
 #[cfg(test)]
 #[allow(unreachable_pub, dead_code)]
@@ -30,13 +31,16 @@ pub(super) fn routes(hub: &Hub) -> Router {
     let routes = Router::new()
         .route("/health", only(get(admin::health)))
         .route("/ready", only(get(admin::ready)))
-        .route("/api/rag-status", only(get(reference::rag_status)))
+        .route("/api/rag-status", stale::marked(hub, only(get(reference::rag_status))))
         .route("/api/socket/info", only(get(reference::socket_info)))
         .route("/api/socket/test", only(post(reference::socket_test)))
         .route("/api/pipelines/{id}", only(delete(admin::forget)))
-        .route("/api/pipelines/{id}/events", only(get(events::poll).post(ingest::publish)))
-        .route("/api/pipelines/{id}/stream", only(get(stream::stream)))
-        .route("/api/pipelines/{id}/files", only(get(admin::files)))
+        .route(
+            "/api/pipelines/{id}/events",
+            stale::marked(hub, only(get(events::poll).post(ingest::publish))),
+        )
+        .route("/api/pipelines/{id}/stream", stale::marked(hub, only(get(stream::stream))))
+        .route("/api/pipelines/{id}/files", stale::marked(hub, only(get(admin::files))))
         .route("/api/pipelines/{id}/history", only(get(history::history)));
     let routes =
         if hub.0.config.metrics { routes.route("/metrics", only(get(metrics::metrics))) } else { routes };

@@ -4,6 +4,9 @@
 pub mod auth;
 pub mod follow;
 pub mod limits;
+pub mod nodes;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod shared;
 pub mod socket;
 
@@ -35,16 +38,21 @@ pub struct TestHub {
 /// A log, and the directory that goes with it.
 type Stored = (Arc<dyn EventLog>, Option<tempfile::TempDir>);
 
-/// The log that every hub here is tested on: in memory, or with `RAGPULSE_TEST_STORE=sqlite` in a file of its own.
-fn store(limits: &HubLimits, clock: impl Clock) -> Stored {
+/// The log that every hub here is tested on: in memory; with `RAGPULSE_TEST_STORE=sqlite` in a file of its own; with `redis`, and this
+/// crate's feature of that name, in a redis-server that this process starts.
+async fn store(limits: &HubLimits, clock: impl Clock) -> Stored {
     match std::env::var("RAGPULSE_TEST_STORE").as_deref() {
         Ok("sqlite") => {
             let directory = tempfile::tempdir().unwrap();
             let log = sqlite(&directory.path().join("store.db"), limits, clock);
             (log, Some(directory))
         }
+        #[cfg(feature = "redis")]
+        Ok("redis") => (redis::log(limits, clock).await, None),
         Ok("memory") | Err(_) => (Arc::new(MemoryLog::new(limits)), None),
-        Ok(other) => panic!("RAGPULSE_TEST_STORE={other}: give memory or sqlite"),
+        Ok(other) => {
+            panic!("RAGPULSE_TEST_STORE={other}: give memory, sqlite, or redis with --features redis")
+        }
     }
 }
 
@@ -64,7 +72,7 @@ impl TestHub {
     }
 
     pub async fn with(builder: HubBuilder) -> Self {
-        Self::on(builder, store(&HubLimits::default(), SystemClock::default())).await
+        Self::on(builder, store(&HubLimits::default(), SystemClock::default()).await).await
     }
 
     /// A hub on a log that the test brings.
@@ -91,7 +99,7 @@ impl TestHub {
     pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let store = store(&config.limits, SystemClock::default());
+        let store = store(&config.limits, SystemClock::default()).await;
         Self::on(Hub::builder().config(config), store).await
     }
 
@@ -100,7 +108,7 @@ impl TestHub {
         let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
         let mut config = Config::default();
         change(&mut config);
-        let store = store(&config.limits, clock.clone());
+        let store = store(&config.limits, clock.clone()).await;
         (Self::on(Hub::builder().config(config).clock(clock.clone()), store).await, clock)
     }
 
@@ -110,7 +118,7 @@ impl TestHub {
 
     /// A hub that is served in a way of its own.
     pub async fn served(builder: HubBuilder, server: Server) -> Self {
-        Self::served_on(builder, store(&HubLimits::default(), SystemClock::default()), server).await
+        Self::served_on(builder, store(&HubLimits::default(), SystemClock::default()).await, server).await
     }
 
     async fn served_on(builder: HubBuilder, (log, store): Stored, server: Server) -> Self {
@@ -219,7 +227,7 @@ impl TestHub {
     }
 }
 
-fn short(event: &Value) -> String {
+pub fn short(event: &Value) -> String {
     let (data, name) = (&event["data"], event["event"].as_str().unwrap());
     let words = [&data["file"]["id"], &data["error"]["type"], &data["reason"]];
     let words = words.into_iter().filter_map(Value::as_str);

@@ -115,6 +115,13 @@ impl Application {
                 counts.reset += 1;
                 None
             }
+            What::Removed => {
+                self.witness.lock().journal().note(format!("removed after {at:?}"));
+                if !self.oracle.was_emptied() {
+                    self.fail("the hub says that the pipeline is gone, and nobody removed it");
+                }
+                None
+            }
             What::Connection(connection) => {
                 let text = format!("{:?}: {:?}", connection.transport, connection.cause);
                 self.witness.lock().journal().note(text);

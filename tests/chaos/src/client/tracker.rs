@@ -18,6 +18,9 @@ use crate::oracle::{Delivered, Oracle, Via};
 use crate::report::workload::MARK;
 use crate::run::Witness;
 
+/// The last event of a pipeline.
+const REMOVED: &str = "pipeline:removed";
+
 /// What every message of a pipeline has, and what a check needs of it.
 #[derive(Debug, Deserialize)]
 struct Head {
@@ -180,7 +183,9 @@ impl Tracker {
                     self.message(&event.event, &to_text(&event.data), Via::Http);
                 }
                 let reached = self.at.as_ref().map_or(0, |at| at.seq);
-                if page.epoch.is_some() && page.seq != reached && !self.wants_resync {
+                // After its end nobody is anywhere.
+                let has_ended = page.events.last().is_some_and(|event| event.event == REMOVED);
+                if !has_ended && page.epoch.is_some() && page.seq != reached && !self.wants_resync {
                     self.fail(format!("a page says it reaches to {}, and its events to {reached}", page.seq));
                 }
             }
@@ -198,15 +203,32 @@ impl Tracker {
     fn event(&mut self, name: &str, head: &Head, text: &str, via: Via) {
         let place = head.at();
         match verdict(self.at.as_ref(), Incoming::Event(&place)) {
+            Verdict::Apply if name == REMOVED => {
+                // Each hub makes it by itself, where it is, so it need not be the same everywhere.
+                self.note(format!("removed at {place}"));
+                if !self.oracle.was_emptied() {
+                    self.fail(format!("{place} says that {} is gone, and nobody removed it", self.pipeline));
+                }
+                self.counts.events += 1;
+                self.at = None;
+                // What comes of its next life answers no question about this one.
+                self.asked = Asked::default();
+            }
             Verdict::Apply => {
-                // The text of a page's events is not as it came, so it cannot be held against that of others.
-                let text = (via != Via::Http).then_some(text);
+                // Where it came parsed the text is not as it was, so it cannot be held against that of others.
+                let text = matches!(via, Via::Socket | Via::Stream).then_some(text);
                 let delivered = Delivered { name, mark: head.chaos_id.as_deref(), text };
                 let same = self.oracle.saw(&self.pipeline, &place, delivered);
                 self.check(same);
                 self.witness.journal().event(&place);
                 self.counts.events += 1;
                 self.at = Some(place);
+            }
+            Verdict::Resync if name == REMOVED && self.oracle.was_emptied() => {
+                // Who was behind when a pipeline went hears its end next: what is between cannot be had any more.
+                self.note(format!("removed at {place}, after a hole"));
+                self.forget();
+                self.asked = Asked::default();
             }
             Verdict::Resync if self.may_be_new_life(&place) => {
                 self.note(format!("{place} of a new life before the answer that tells of it"));
@@ -221,10 +243,11 @@ impl Tracker {
         }
     }
 
-    /// Where nothing is kept, events of a pipeline that was forgotten may overtake the answer that says so.
+    /// Where nothing is kept, events of a pipeline that was forgotten may overtake the answer that says so. Who was told
+    /// where it is hears the end of one life before anything of the next.
     fn may_be_new_life(&self, event: &Cursor) -> bool {
         let other = self.at.as_ref().is_some_and(|at| at.epoch != event.epoch);
-        self.wants_resync || (other && !self.oracle.keeps() && !self.asked.answered)
+        self.wants_resync || (other && self.oracle.forgets() && !self.asked.answered)
     }
 
     fn snapshot(&mut self, head: &Head, via: Via) {
@@ -238,7 +261,7 @@ impl Tracker {
                 let permitted =
                     self.oracle.may_reset(&self.pipeline, via, &since, head.reason.as_ref(), Some(&place));
                 self.check(permitted);
-                if via != Via::Socket {
+                if !matches!(via, Via::Socket | Via::Official) {
                     self.counts.reset += 1;
                 }
             }

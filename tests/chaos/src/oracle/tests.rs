@@ -63,15 +63,18 @@ fn log(marks: &[Option<&str>]) -> Log {
         ragpulse_protocol::PipelineStatus::opening(pipeline(), kind, epoch, now, limits)
     };
     let events = marks.iter().zip(1..).map(|(mark, seq)| log::Logged {
+        epoch: Epoch::new("e").unwrap(),
         seq,
         name: "x:note".into(),
         mark: mark.map(str::to_owned),
+        file: None,
+        interrupted: false,
     });
     Log {
         pipeline: pipeline(),
         head: at("e", marks.len() as u64),
         events: events.collect(),
-        shown: state(),
+        shown: vec![state(), state()],
         folded: state(),
         every_file: state(),
     }
@@ -102,4 +105,53 @@ fn what_is_lost_doubled_swapped_or_made_up_is_found() {
     assert!(judged(&[a, b, c, Some("made-up")]).wrong[0].contains("never sent"));
     oracle.saw(&pipeline(), &at("e", 2), event("other", "{}")).unwrap();
     assert!(judged(&[a, None, b, c]).wrong[0].contains("clients were given"));
+}
+
+#[test]
+fn a_loss_of_the_end_takes_what_was_not_secure_and_a_flush_everything() {
+    let oracle = Oracle::new(true);
+    let mut workload = Workload::new("r", Rng::with_seed(1));
+    let items: Vec<Item> = (0..2).map(|_| workload.online()).collect();
+    items.iter().for_each(|item| oracle.sending(&pipeline(), "r", item));
+    let acked = |item: &Item, seq| {
+        let epoch = Epoch::new("d").unwrap();
+        let receipt = PublishReceipt { accepted: 1, duplicates: 0, conflated: 0, epoch, seq };
+        oracle.acked(&pipeline(), std::iter::once(item.mark.as_str()), &receipt);
+    };
+    acked(&items[0], 1);
+    oracle.secure(&pipeline(), "d", oracle.acks());
+    acked(&items[1], 2);
+    // Of another life, though among the acknowledgements.
+    oracle.secure(&pipeline(), "e", oracle.acks());
+    let unknown = || {
+        let reason = Some(&ResetReason::UnknownPipeline);
+        oracle.may_reset(&pipeline(), Via::Http, &at("d", 1), reason, None)
+    };
+    let judged = || {
+        let mut findings = Findings::default();
+        oracle.judge(&log(&[]), &mut findings);
+        (findings.promised, findings.lost)
+    };
+    assert!(oracle.saw(&pipeline(), &at("e", 2), event("x", "{}")).is_err());
+    oracle.loses_end();
+    oracle.saw(&pipeline(), &at("e", 2), event("x", "{}")).unwrap();
+    assert!(oracle.saw(&pipeline(), &at("f", 2), event("x", "{}")).is_err());
+    assert_eq!((judged(), unknown().is_err()), ((1, 1), true));
+    oracle.is_emptied();
+    assert_eq!((judged(), unknown().is_err()), ((0, 0), false));
+}
+
+#[test]
+fn progress_after_an_end_is_found_unless_it_was_interrupted() {
+    let oracle = Oracle::new(true);
+    oracle.saw(&pipeline(), &at("e", 1), Delivered { name: "file:failed", mark: None, text: None }).unwrap();
+    for interrupted in [true, false] {
+        let mut log = log(&[None, None]);
+        for (event, name) in log.events.iter_mut().zip(["file:failed", "file:progress"]) {
+            (event.name, event.file, event.interrupted) = (name.into(), Some("a".into()), interrupted);
+        }
+        let mut findings = Findings::default();
+        oracle.judge(&log, &mut findings);
+        assert_eq!(findings.wrong.is_empty(), interrupted, "{findings:?}");
+    }
 }

@@ -1,15 +1,17 @@
 //! The last judgement: the log against what was promised and seen, and states against the log.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
 
 use ragpulse_protocol::status::Limits;
 use ragpulse_protocol::{FileState, Liveness, PipelineStatus};
 use serde_json::Value;
 
-use super::{Acked, Log, Oracle};
+use super::log::Logged;
+use super::{Acked, Known, Log, Oracle, Seen};
 
 /// How many findings of a kind are told.
-const TOLD: usize = 5;
+const TOLD: usize = 12;
 
 /// What the last judgement counted, and what it found wrong.
 #[derive(Debug, Default)]
@@ -29,22 +31,24 @@ impl Oracle {
     pub(crate) fn judge(&self, log: &Log, findings: &mut Findings) {
         let pipelines = self.pipelines.lock();
         let Some(known) = pipelines.get(&log.pipeline) else { return };
-        let mut places: HashMap<&str, u64> = HashMap::new();
+        let mut places: HashMap<&str, &Logged> = HashMap::new();
         let mut newest: HashMap<&str, (u64, &str)> = HashMap::new();
         let mut wrong = Vec::new();
         for event in &log.events {
             let Some(mark) = event.mark.as_deref() else { continue };
-            if let Some(before) = places.insert(mark, event.seq) {
-                findings.doubled += 1;
-                wrong.push(format!("{mark} is in the log twice: at {before} and {}", event.seq));
-            }
             let Some(sent) = known.sent.get(mark) else {
                 wrong.push(format!("{mark} at {} was never sent", event.seq));
                 continue;
             };
-            // Progress that was held back comes after what was reported after it; and to a hub that has forgotten the
-            // client library says again what is under way, whatever it has said since.
-            let says_again = !self.keeps && sent.acked == Some(Acked::Somewhere);
+            // To a hub that may have forgotten the client library says again what is under way, whatever it has said since.
+            let says_again = !self.keeps() && known.restating.contains(&sent.reporter);
+            if let Some(before) = places.insert(mark, event)
+                && !(says_again && before.epoch != event.epoch)
+            {
+                findings.doubled += 1;
+                wrong.push(format!("{mark} is in the log twice: at {} and {}", before.seq, event.seq));
+            }
+            // Progress that was held back comes after what was reported after it.
             if sent.must_arrive && !says_again {
                 let last = newest.entry(&sent.reporter).or_insert((sent.number, mark));
                 if last.0 > sent.number {
@@ -56,8 +60,9 @@ impl Oracle {
         for (mark, sent) in known.sent.iter().filter(|(_, sent)| sent.must_arrive) {
             let until = match &sent.acked {
                 None => continue,
-                Some(Acked::Until(until)) if until.epoch != log.head.epoch => continue,
-                Some(Acked::Somewhere) if !self.keeps => continue,
+                Some(Acked::Until(until)) if until.epoch != log.head.epoch && !sent.secure => continue,
+                Some(Acked::Somewhere) if !self.keeps() => continue,
+                // The count goes on where the end was lost, so places of another epoch hold too.
                 Some(Acked::Until(until)) => until.seq,
                 Some(Acked::Somewhere) => u64::MAX,
             };
@@ -65,42 +70,104 @@ impl Oracle {
             match places.get(mark.as_str()) {
                 None => {
                     findings.lost += 1;
-                    wrong.push(format!("{mark} was acknowledged and is not in the log"));
+                    let how = if sent.secure { "and was on the disk" } else { "in this epoch" };
+                    wrong.push(format!(
+                        "{mark} was acknowledged {how} (sent {} times, {:?}), and is not in the log",
+                        sent.times, sent.receipt
+                    ));
                 }
-                Some(at) if *at > until => {
-                    wrong.push(format!("{mark} stands at {at}, but was acknowledged as within {until}"));
+                Some(event) if event.seq > until => {
+                    wrong.push(format!(
+                        "{mark} stands at {}, but was acknowledged as within {until}",
+                        event.seq
+                    ));
                 }
                 Some(_) => {}
             }
         }
-        if let Some(sequence) = known.epochs.get(&log.head.epoch) {
-            if sequence.acked > log.head.seq {
-                wrong.push(format!("{} was acknowledged, but the log ends at {}", sequence.acked, log.head));
-            }
-            for (index, seen) in sequence.seen.iter().enumerate() {
-                let (Some(seen), logged) = (seen, log.events.get(index)) else { continue };
-                let same = logged.is_some_and(|logged| {
-                    logged.name == *seen.name && logged.mark.as_deref() == seen.mark.as_deref()
-                });
-                if !same {
-                    wrong.push(format!(
-                        "at {} clients were given {} {:?}, and the log has {logged:?}",
-                        index + 1,
-                        seen.name,
-                        seen.mark
-                    ));
-                }
+        if let Some(sequence) = known.epochs.get(&log.head.epoch)
+            && sequence.acked > log.head.seq
+        {
+            wrong.push(format!("{} was acknowledged, but the log ends at {}", sequence.acked, log.head));
+        }
+        wrong.extend(known.differs_from(log));
+        wrong.extend(ended_files_move(log));
+        for shown in &log.shown {
+            if let Some(difference) = difference(&log.folded, shown) {
+                wrong.push(format!("the state a hub shows is not what the log gives: {difference}"));
             }
         }
-        if let Some(difference) = difference(&log.folded, &log.shown) {
-            wrong.push(format!("the state the hub shows is not what its log gives: {difference}"));
-        }
-        let more = wrong.len().saturating_sub(TOLD);
+        let (nothing, more) = (wrong.is_empty(), wrong.len().saturating_sub(TOLD));
         findings.wrong.extend(wrong.into_iter().take(TOLD).map(|wrong| format!("{}: {wrong}", log.pipeline)));
         if more > 0 {
             findings.wrong.push(format!("{}: and {more} more", log.pipeline));
         }
+        if !nothing {
+            findings.wrong.push(format!("{}: its log has {}", log.pipeline, epochs_of(log)));
+        }
     }
+}
+
+impl Known {
+    /// Where clients were given something else than the log has, or something that it has not. In earlier epochs only what the
+    /// log still has of them counts: their ends may be lost.
+    fn differs_from(&self, log: &Log) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (epoch, sequence) in &self.epochs {
+            for (index, seen) in sequence.seen.iter().enumerate() {
+                let (Some(seen), logged) = (seen, log.events.get(index)) else { continue };
+                let of_epoch = logged.is_some_and(|logged| logged.epoch == *epoch);
+                if !of_epoch && *epoch != log.head.epoch {
+                    continue;
+                }
+                let same = logged.is_some_and(|logged| {
+                    logged.name == *seen.name && logged.mark.as_deref() == seen.mark.as_deref()
+                });
+                if !same {
+                    let (place, Seen { name, mark, .. }) = (index + 1, seen);
+                    wrong.push(format!(
+                        "at {epoch}:{place} clients were given {name} {mark:?}, and the log has {logged:?}"
+                    ));
+                }
+            }
+        }
+        wrong
+    }
+}
+
+/// From where to where each epoch goes, for a failure.
+fn epochs_of(log: &Log) -> String {
+    let mut told = String::new();
+    for epoch in log.events.chunk_by(|one, next| one.epoch == next.epoch) {
+        if let (Some(first), Some(last)) = (epoch.first(), epoch.last()) {
+            let _ = write!(told, "{} {} to {}, ", first.epoch, first.seq, last.seq);
+        }
+    }
+    format!("{told}and ends at {}", log.head)
+}
+
+/// Progress after an end: of a file that nobody has taken up again. One that was interrupted may go on, as its
+/// reporter may only have been cut off.
+fn ended_files_move(log: &Log) -> Vec<String> {
+    let mut ended: HashMap<&str, u64> = HashMap::new();
+    let mut wrong = Vec::new();
+    for event in &log.events {
+        let Some(file) = event.file.as_deref() else { continue };
+        match event.name.as_str() {
+            "file:completed" | "file:failed" | "file:skipped" | "file:cancelled" if !event.interrupted => {
+                ended.insert(file, event.seq);
+            }
+            "file:progress" => {
+                if let Some(end) = ended.get(file) {
+                    wrong.push(format!("{file} has progress at {} after its end at {end}", event.seq));
+                }
+            }
+            _ => {
+                ended.remove(file);
+            }
+        }
+    }
+    wrong
 }
 
 impl Findings {
@@ -149,7 +216,14 @@ pub(crate) fn difference(expected: &PipelineStatus, found: &PipelineStatus) -> O
         serde_json::to_value(&state).unwrap_or_default()
     };
     let (expected, found) = (comparable(expected), comparable(found));
-    first_difference("", &expected, &found)
+    let first = first_difference("", &expected, &found)?;
+    // What differs in the files tells more than what it makes of the counts.
+    let of_files = first_difference("/files", &expected["files"], &found["files"]);
+    Some(
+        of_files
+            .filter(|of_files| *of_files != first)
+            .map_or(first.clone(), |more| format!("{first}; {more}")),
+    )
 }
 
 fn first_difference(path: &str, expected: &Value, found: &Value) -> Option<String> {

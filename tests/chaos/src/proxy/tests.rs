@@ -14,7 +14,7 @@ struct Ends {
 async fn ends() -> Ends {
     let run = Run::new(7);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let lane = Lane::open(&run, "test", listener.local_addr().unwrap()).await.unwrap();
+    let lane = Lane::open(&run, "test", &[listener.local_addr().unwrap()]).await.unwrap();
     let client = TcpStream::connect(lane.address()).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     Ends { lane, client, server, listener }
@@ -96,4 +96,30 @@ async fn silence_tells_nobody_and_calm_ends_it() {
     nothing_comes(&mut server).await;
     lane.calm();
     assert!(client.read_u8().await.is_err());
+}
+
+#[tokio::test]
+async fn connections_go_to_all_hubs_and_never_to_one_that_is_gone() {
+    let mut listeners = Vec::new();
+    for _ in 0..2 {
+        listeners.push(TcpListener::bind(("127.0.0.1", 0)).await.unwrap());
+    }
+    let targets: Vec<SocketAddr> = listeners.iter().map(|one| one.local_addr().unwrap()).collect();
+    let lane = Lane::open(&Run::new(7), "test", &targets).await.unwrap();
+    let mut clients = Vec::new();
+    let mut counts = [0, 0];
+    for _ in 0..20 {
+        clients.push(TcpStream::connect(lane.address()).await.unwrap());
+        let which = tokio::select! {
+            _ = listeners[0].accept() => 0,
+            _ = listeners[1].accept() => 1,
+        };
+        counts[which] += 1;
+    }
+    assert!(counts.iter().all(|count| *count > 2), "{counts:?}");
+    drop(listeners.remove(0));
+    for _ in 0..10 {
+        clients.push(TcpStream::connect(lane.address()).await.unwrap());
+        listeners[0].accept().await.unwrap();
+    }
 }

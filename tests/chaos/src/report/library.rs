@@ -36,6 +36,7 @@ pub(crate) fn start(
         })
         .build()?;
     let (oracle, pipeline) = (setup.oracle.clone(), pipeline.clone());
+    oracle.restates(&pipeline, workload.reporter());
     let (mut phase, own) = (setup.phase.clone(), witness.clone());
     let task = async move {
         let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / pace.rate));

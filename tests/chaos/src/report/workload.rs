@@ -50,11 +50,27 @@ pub(crate) struct Workload {
     files: Vec<File>,
     /// Of a hundred events, how many shall be progress.
     progress: u32,
+    /// The lease that it asks for, in seconds.
+    lease: Option<u32>,
 }
 
 impl Workload {
     pub(crate) fn new(reporter: &str, rng: Rng) -> Self {
-        Self { reporter: reporter.to_owned(), rng, events: 0, names: 0, files: Vec::new(), progress: 35 }
+        Self {
+            reporter: reporter.to_owned(),
+            rng,
+            events: 0,
+            names: 0,
+            files: Vec::new(),
+            progress: 35,
+            lease: None,
+        }
+    }
+
+    /// Asks for a lease of so many seconds.
+    pub(crate) fn with_lease(mut self, seconds: u32) -> Self {
+        self.lease = Some(seconds);
+        self
     }
 
     pub(crate) fn reporter(&self) -> &str {
@@ -63,7 +79,11 @@ impl Workload {
 
     /// The first event of a pipeline.
     pub(crate) fn online(&mut self) -> Item {
-        self.item("pipeline:online", json!({ "pipeline_type": "local_files", "watch_location": "./docs" }))
+        let mut data = json!({ "pipeline_type": "local_files", "watch_location": "./docs" });
+        if let Some(seconds) = self.lease {
+            data["lease_seconds"] = seconds.into();
+        }
+        self.item("pipeline:online", data)
     }
 
     /// What a reporter says after a hub has forgotten its pipeline, beside being online: what it is at.

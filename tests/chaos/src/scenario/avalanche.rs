@@ -28,7 +28,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let count = match order.options.clients {
         Some(count) => count,
         None if order.options.short => 250,
-        None => most_clients()?,
+        None => most_clients(usize::from(order.plan.hubs > 1))?,
     };
     // As much as a small machine delivers while it also runs all the clients.
     #[allow(clippy::cast_precision_loss)]
@@ -38,7 +38,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let pipeline = pipelines(1)?.remove(0);
     let workload = Workload::new("r", run.rng("workload"));
     let reporter =
-        report::light::start(&setup, &stage.hub.url(), None, &pipeline, workload, Pace { rate, batch: 5 })?;
+        report::light::start(&setup, &stage.hubs.url(), None, &pipeline, workload, Pace { rate, batch: 5 })?;
 
     let habits = Habits { stays: None, sleeps: 0..=0, backoff: Backoff::LIBRARY };
     let mut clients: Vec<Client> = Vec::new();
@@ -50,7 +50,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
             patience: Some(Duration::from_secs(30)),
             ..Default::default()
         };
-        let (name, address) = (format!("subscriber {number}"), stage.hub.address());
+        let (name, address) = (format!("subscriber {number}"), stage.hubs.address());
         clients.push(client::socket::start(&setup, &name, address, None, &pipeline, options));
         if number % WAVE == WAVE - 1 {
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -61,11 +61,11 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let joining = joined.elapsed();
     tokio::time::sleep(Duration::from_millis(order.either(3_000, 500))).await;
 
-    stage.hub.kill().await?;
+    stage.hubs.kill().await?;
     let killed = Instant::now();
     // Long enough that everybody has noticed.
     tokio::time::sleep(Duration::from_millis(order.either(1_000, 300))).await;
-    let started_in = stage.hub.restart().await?;
+    let started_in = stage.hubs.restart().await?;
     let served = Instant::now();
     let back = |client: &Client| {
         let counts = client.view.counts();
@@ -86,17 +86,13 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let findings = stage.judge(&clients, &logs, &told);
     let counts = Stage::counts(&clients);
     let replayed = clients.iter().filter(|client| client.view.counts().recovered > 0).count();
-    let resident = stage.hub.resident().unwrap_or_default();
+    let resident = stage.hubs.resident().unwrap_or_default();
     stage.end();
     if stage.oracle.keeps() && replayed < count {
-        run.fail(
-            format!("{} of {count} did not resume by replay", count - replayed),
-            &[&stage.hub.journal()],
-        );
+        stage.fail(format!("{} of {count} did not resume by replay", count - replayed));
     }
 
     let mut row = |what: &str, value: String| table.add(LABEL, what, value);
-    row("store", stage.hub.store().to_string());
     row("subscribers; events a second", format!("{count}; {rate:.1}"));
     row("all joined after", format!("{:.2} s", joining.as_secs_f64()));
     row("hub serves again after its start", format!("{} ms", started_in.as_millis()));
@@ -106,20 +102,22 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     row("deliveries, each once and in order", counts.events.to_string());
     row("hub's memory then", format!("{} MiB", resident / 1024 / 1024));
     row("acknowledged events lost; clients stuck", format!("{}; {stuck}", findings.lost));
-    stage.hub.kill().await
+    stage.hubs.kill().await
 }
 
-/// As many clients as the descriptors of a process allow, where the system tells.
-fn most_clients() -> Result<usize, AnyError> {
+/// As many clients as the descriptors of a process allow, where the system tells. Each takes one, and two more for each lane
+/// before the hubs.
+fn most_clients(lanes: usize) -> Result<usize, AnyError> {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let Some(allowed) = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()) else {
         return Ok(*CLIENTS.start());
     };
-    let clients = allowed.saturating_sub(SPARE);
+    let each = 1 + 2 * lanes;
+    let clients = allowed.saturating_sub(SPARE) / each;
     if clients < *CLIENTS.start() {
-        let needed = CLIENTS.start() + SPARE;
-        return Err(format!("a process may open {allowed} files here, and the avalanche needs {needed}; run `ulimit -n 20000` first").into());
+        let needed = CLIENTS.start() * each + SPARE;
+        return Err(format!("a process may open {allowed} files here, and the avalanche needs {needed}; run `ulimit -n {needed}` first").into());
     }
     Ok(clients.min(*CLIENTS.end()))
 }

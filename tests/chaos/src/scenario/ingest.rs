@@ -35,10 +35,10 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let mut stage = Stage::set(order, run).await?;
     let setup = stage.setup();
     let pipeline = pipelines(1)?.remove(0);
-    let mut publisher = Publisher::new(&stage.hub.url(), &pipeline, &stage.oracle, BYTES)?;
+    let mut publisher = Publisher::new(&stage.hubs.url(), &pipeline, &stage.oracle, BYTES)?;
     publisher.open().await?;
     let options = client::socket::Options { keeps_state: false, ..Default::default() };
-    let address = stage.hub.address();
+    let address = stage.hubs.address();
     let clients = [client::socket::start(&setup, "subscriber", address, None, &pipeline, options)];
     publisher.probe(BATCH).await?;
 
@@ -72,7 +72,6 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let (batches, singles) = (median(&rates.batches), median(&rates.singles));
     let (rows, row_by_row) = (median(&rates.rows_in_batches), median(&rates.rows_singly));
     let mut row = |what: &str, value: String| table.add(LABEL, what, value);
-    row("store", stage.hub.store().to_string());
     row("events of 300 B; turns", format!("{}; {turns}", findings.promised));
     row("acknowledged a second, in batches of 100", format!("{batches:.0}"));
     row(
@@ -85,7 +84,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
         format!("{row_by_row:.0} rows/s: {:.1} times that", row_by_row / singles),
     );
     row("events lost; doubled; clients stuck", format!("{}; {}; {stuck}", findings.lost, findings.doubled));
-    stage.hub.kill().await
+    stage.hubs.kill().await
 }
 
 #[allow(clippy::cast_precision_loss)]

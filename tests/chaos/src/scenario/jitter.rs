@@ -28,12 +28,12 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
 
     let workload = Workload::new("r", run.rng("workload"));
     let pace = Pace { rate: RATE, batch: 8 };
-    let reporter = report::light::start(&setup, &stage.hub.url(), None, &pipeline, workload, pace)?;
+    let reporter = report::light::start(&setup, &stage.hubs.url(), None, &pipeline, workload, pace)?;
     let mut clients: Vec<Client> = Vec::new();
     let mut lanes = Vec::new();
     for number in 0..subscribers {
         let name = format!("subscriber {number}");
-        let lane = Arc::new(Lane::open(run, &name, stage.hub.address()).await?);
+        let lane = Arc::new(Lane::open(run, &name, &stage.hubs.targets()).await?);
         clients.push(if number < real {
             let choice = [TransportChoice::Auto, TransportChoice::Websocket][number % 2];
             client::real::start(&setup, &name, &lane, &pipeline, choice)?
@@ -80,17 +80,16 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let last = told.first().map(|told| told.progress.clone()).unwrap_or_default();
     findings.progress(&logs[0], &last);
     for wrong in &findings.wrong[before..] {
-        run.fail(wrong.clone(), &[&stage.hub.journal()]);
+        stage.fail(wrong.clone());
     }
     let counts = Stage::counts(&clients);
     if counts.reset > 0 {
-        run.fail(format!("{} times a state was given instead of a replay", counts.reset), &[]);
+        stage.fail(format!("{} times a state was given instead of a replay", counts.reset));
     }
     stage.end();
 
     let (open, wrong) = (last.len(), findings.wrong.len() - before);
     let mut row = |what: &str, value: String| table.add(LABEL, what, value);
-    row("store", stage.hub.store().to_string());
     row("events a second; seconds", format!("{RATE}; {:.0}", length.as_secs_f64()));
     row("cuts of 0.2 to 2 s", cuts.to_string());
     row("events that must arrive; in all", format!("{}; {}", findings.promised, logs[0].head.seq));
@@ -101,5 +100,5 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
         format!("{} of {open}", open.saturating_sub(wrong)),
     );
     row("subscribers whole", format!("{} of {subscribers}", subscribers - run.befallen().max(stuck)));
-    stage.hub.kill().await
+    stage.hubs.kill().await
 }

@@ -24,11 +24,11 @@ const WITHIN: Duration = Duration::from_secs(15);
 pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Result<(), AnyError> {
     let mut stage = Stage::set(order, run).await?;
     let pipeline = pipelines(1)?.remove(0);
-    let mut publisher = Publisher::new(&stage.hub.url(), &pipeline, &stage.oracle, 1_500)?;
+    let mut publisher = Publisher::new(&stage.hubs.url(), &pipeline, &stage.oracle, 1_500)?;
     publisher.open().await?;
     let mut peers = Vec::new();
     for _ in 0..PEERS {
-        let mut peer = Socket::open(stage.hub.address(), Some(4_096)).await?;
+        let mut peer = Socket::open(stage.hubs.address(), Some(4_096)).await?;
         let request = SubscribeRequest { pipeline_id: Some(pipeline.clone()), ..Default::default() };
         peer.subscribe(&request).await?;
         // From here on it reads nothing.
@@ -36,7 +36,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     }
     let mut silent = Vec::new();
     for _ in 0..SILENT {
-        let mut stream = TcpStream::connect(stage.hub.address()).await?;
+        let mut stream = TcpStream::connect(stage.hubs.address()).await?;
         stream.write_all(b"POST /api/pipelines/p/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le").await?;
         silent.push(stream);
     }
@@ -44,28 +44,25 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     for _ in 0..20 {
         publisher.probe(100).await?;
     }
-    let result = stage.hub.terminate(WITHIN).await;
+    let result = stage.hubs.terminate(WITHIN).await;
     drop((peers, silent));
     match result {
-        Ok((took, status)) => {
-            if !status.success() {
-                run.fail(
-                    format!("the hub ended with {status}: {}", stage.hub.said()),
-                    &[&stage.hub.journal()],
-                );
+        Ok((took, statuses)) => {
+            for status in statuses.iter().filter(|status| !status.success()) {
+                stage.fail(format!("the hub ended with {status}: {}", stage.hubs.said()));
             }
             table.add(LABEL, "stalled peers; half requests", format!("{PEERS}; {SILENT}"));
             table.add(LABEL, "ended after SIGTERM within", format!("{:.2} s", took.as_secs_f64()));
         }
-        Err(error) => run.fail(error.to_string(), &[&stage.hub.journal()]),
+        Err(error) => stage.fail(error.to_string()),
     }
     // What it had acknowledged is there when it comes back.
-    stage.hub.restart().await?;
+    stage.hubs.restart().await?;
     if stage.oracle.keeps() {
         let logs = stage.logs(std::slice::from_ref(&pipeline)).await?;
         let findings = stage.judge(&[], &logs, &[]);
         let value = format!("{} of {}", findings.promised - findings.lost, findings.promised);
         table.add(LABEL, "acknowledged events there afterwards", value);
     }
-    stage.hub.kill().await
+    stage.hubs.kill().await
 }

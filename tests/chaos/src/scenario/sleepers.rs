@@ -32,7 +32,7 @@ struct Sleeper {
 pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Result<(), AnyError> {
     let mut stage = Stage::set(order, run).await?;
     let pipeline = pipelines(1)?.remove(0);
-    let mut publisher = Publisher::new(&stage.hub.url(), &pipeline, &stage.oracle, 300)?;
+    let mut publisher = Publisher::new(&stage.hubs.url(), &pipeline, &stage.oracle, 300)?;
     publisher.open().await?;
     let (sleepers, clients) = enter(&stage, &pipeline).await?;
     for client in &clients {
@@ -44,8 +44,8 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     wake(&stage, &sleepers[0], &clients[0], &pipeline).await?;
     // Without a store there is nothing to come back to.
     if stage.oracle.keeps() {
-        stage.hub.kill().await?;
-        stage.hub.restart().await?;
+        stage.hubs.kill().await?;
+        stage.hubs.restart().await?;
     }
     wake(&stage, &sleepers[1], &clients[1], &pipeline).await?;
     publish(&mut publisher, BEYOND).await?;
@@ -67,7 +67,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
         table.add(LABEL, sleeper.what, told(counts));
     }
     table.add(LABEL, "events lost; clients stuck", format!("{}; {stuck}", findings.lost));
-    stage.hub.kill().await
+    stage.hubs.kill().await
 }
 
 fn told(counts: Counts) -> String {
@@ -86,7 +86,7 @@ async fn enter(stage: &Stage, pipeline: &PipelineId) -> Result<(Vec<Sleeper>, Ve
         ("event stream, 10,400 events behind", "stream"),
     ];
     for (what, name) in all {
-        let lane = Lane::open(&stage.run, name, stage.hub.address()).await?;
+        let lane = Lane::open(&stage.run, name, &stage.hubs.targets()).await?;
         clients.push(match name {
             "poll" => client::poll::start(&setup, name, &lane, pipeline, Habits::STEADY)?,
             "stream" => client::stream::start(&setup, name, &lane, pipeline, Habits::STEADY)?,

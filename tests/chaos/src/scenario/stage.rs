@@ -1,4 +1,4 @@
-//! What most scenarios need: a hub in a folder of its own, an oracle, and at the end the wait for everybody and the
+//! What most scenarios need: hubs in a folder of their own, an oracle, and at the end the wait for everybody and the
 //! last judgement.
 
 use std::sync::Arc;
@@ -9,8 +9,11 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::Order;
+use crate::client::official::Official;
 use crate::client::{Client, Counts, Phase, Setup, http};
 use crate::hub::Hub;
+use crate::hubs::{Hubs, Plan};
+use crate::options::Options;
 use crate::oracle::{Findings, Log, Oracle, difference};
 use crate::report::{Reporting, Told};
 use crate::run::{AnyError, Run};
@@ -20,15 +23,20 @@ const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 /// How long reporters may take to get rid of what they hold.
 const REPORTED_WITHIN: Duration = Duration::from_secs(40);
 
+/// How long a hub may take to notice that Redis has another life.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(15);
+
 /// For how long nothing may come before it counts as the end: progress is held back for a tenth of a second at most.
 const STILL: Duration = Duration::from_millis(500);
 
-/// One hub and everything that is known of it.
+/// The hubs and everything that is known of them.
 pub(crate) struct Stage {
     pub(crate) run: Arc<Run>,
-    pub(crate) hub: Hub,
+    pub(crate) hubs: Hubs,
     pub(crate) oracle: Arc<Oracle>,
     pub(crate) http: reqwest::Client,
+    /// The programs of official clients, as far as they are there.
+    pub(crate) official: Vec<Official>,
     phase: watch::Sender<Phase>,
     /// Removed with everything in it when the scenario is over.
     _folder: TempDir,
@@ -36,15 +44,21 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn set(order: &Order, run: &Arc<Run>) -> Result<Self, AnyError> {
+        Self::by(order, run, &order.plan).await
+    }
+
+    /// Sets a stage by another plan than that of the order.
+    pub(crate) async fn by(order: &Order, run: &Arc<Run>, plan: &Plan) -> Result<Self, AnyError> {
         let folder = tempfile::Builder::new().prefix("ragpulse-chaos-").tempdir()?;
-        let store = order.store(folder.path());
-        let oracle = Arc::new(Oracle::new(store.keeps()));
-        let hub = Hub::start(run, &order.options.bin, store, folder.path()).await?;
+        let oracle = Arc::new(Oracle::new(plan.keeps()));
+        let Options { bin, redis_server, .. } = &order.options;
+        let hubs = Hubs::start(run, bin, redis_server, plan, folder.path()).await?;
         Ok(Self {
             run: run.clone(),
-            hub,
+            hubs,
             oracle,
             http: http(Duration::from_secs(10))?,
+            official: Official::all(&order.options, folder.path())?,
             phase: watch::Sender::new(Phase::Storm),
             _folder: folder,
         })
@@ -54,7 +68,7 @@ impl Stage {
         Setup {
             run: self.run.clone(),
             oracle: self.oracle.clone(),
-            hub: self.hub.journal(),
+            hubs: self.hubs.journals(),
             phase: self.phase.subscribe(),
         }
     }
@@ -73,27 +87,35 @@ impl Stage {
         Ok(told)
     }
 
-    /// What the hub has of each of these pipelines, once the progress that it held back has come too.
+    /// What the hubs have of each of these pipelines, once all of them have the same and the progress that was held back has
+    /// come too.
     pub(crate) async fn logs(&self, pipelines: &[PipelineId]) -> Result<Vec<Log>, AnyError> {
+        let hubs: Vec<String> = self.hubs.each().iter().map(Hub::url).collect();
         let deadline = Instant::now() + WHOLE_WITHIN;
         let mut before = Vec::new();
         loop {
             let mut heads = Vec::new();
             for pipeline in pipelines {
-                heads.push(Log::shown(&self.http, &self.hub.url(), pipeline).await?.cursor());
+                for hub in &hubs {
+                    heads.push(Log::shown(&self.http, hub, pipeline).await?.cursor());
+                }
             }
-            if heads == before {
+            let agree = heads.chunks(hubs.len()).all(|heads| heads.iter().all(|head| *head == heads[0]));
+            if agree && heads == before {
                 break;
             }
             if Instant::now() > deadline {
-                return Err("events still come although nobody reports any more".into());
+                let why =
+                    if agree { "events still come although nobody reports" } else { "hubs do not agree" };
+                let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
+                return Err(format!("{why}: {}", heads.join(", ")).into());
             }
             before = heads;
             tokio::time::sleep(STILL).await;
         }
         let mut logs = Vec::new();
         for pipeline in pipelines {
-            logs.push(Log::read(&self.http, &self.hub.url(), pipeline).await?);
+            logs.push(Log::read(&self.http, &hubs, self.hubs.shared(), pipeline).await?);
         }
         Ok(logs)
     }
@@ -142,11 +164,56 @@ impl Stage {
                 }
             }
         }
-        let hub = self.hub.journal();
-        for wrong in &findings.wrong {
-            self.run.fail(wrong.clone(), &[&hub]);
-        }
+        findings.wrong.iter().for_each(|wrong| self.fail(wrong.clone()));
         findings
+    }
+
+    /// Waits until each hub shows these pipelines in the epoch that Redis has, and holds its place against the log: no hub shows what
+    /// the log does not have.
+    pub(crate) async fn follows_the_log(&self, pipelines: &[PipelineId]) -> Result<(), AnyError> {
+        let redis = self.hubs.shared().ok_or("there is no Redis in this run")?;
+        let deadline = Instant::now() + FOLLOWED_WITHIN;
+        for pipeline in pipelines {
+            for hub in self.hubs.each() {
+                loop {
+                    let shown =
+                        Log::shown(&self.http, &hub.url(), pipeline).await.map(|state| state.cursor());
+                    // Asked after the hub: what it shows is in the log by now.
+                    let head = redis.head(pipeline).await?;
+                    match (&shown, &head) {
+                        (Ok(at), Some((epoch, seq))) if at.epoch.as_str() == epoch && at.seq <= *seq => break,
+                        _ if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
+                        _ => {
+                            let name = hub.journal();
+                            self.fail(format!(
+                                "{} shows {pipeline} at {shown:?}, and the log ends at {head:?}",
+                                name.name()
+                            ));
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until something of each of these pipelines was acknowledged.
+    pub(crate) async fn opened(&self, pipelines: &[PipelineId]) -> Result<(), AnyError> {
+        let deadline = Instant::now() + WHOLE_WITHIN;
+        while pipelines.iter().any(|pipeline| self.oracle.acknowledged(pipeline) == 0) {
+            if Instant::now() > deadline {
+                return Err("nothing was acknowledged".into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Notes a failure that befell the hubs.
+    pub(crate) fn fail(&self, what: impl Into<String>) {
+        let journals = self.hubs.journals();
+        self.run.fail(what, &journals.iter().collect::<Vec<_>>());
     }
 
     /// What all clients went through.

@@ -17,7 +17,7 @@ use crate::report::publisher::{Publisher, SENT};
 use crate::run::{AnyError, Run};
 use crate::table::{Table, percentile};
 
-const LABEL: &str = "stalled reader";
+const LABEL: &str = "stalled";
 /// Events a second while latencies are measured.
 const RATE: f64 = 50.0;
 /// How much the hub may grow while somebody does not read, in bytes. What is kept for one is bounded by less.
@@ -46,7 +46,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     let mut stage = Stage::set(order, run).await?;
     let setup = stage.setup();
     let pipeline = pipelines(1)?.remove(0);
-    let mut publisher = Publisher::new(&stage.hub.url(), &pipeline, &stage.oracle, 400)?;
+    let mut publisher = Publisher::new(&stage.hubs.url(), &pipeline, &stage.oracle, 400)?;
     publisher.open().await?;
     // What the hub keeps of a pipeline grows with its events up to a bound, whoever reads: not what is measured here.
     burst(&mut publisher, size.fill).await?;
@@ -59,10 +59,10 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
             tap: Some(tap(&latencies, publisher.began())),
             ..Default::default()
         };
-        let (name, address) = (format!("subscriber {number}"), stage.hub.address());
+        let (name, address) = (format!("subscriber {number}"), stage.hubs.address());
         clients.push(client::socket::start(&setup, &name, address, None, &pipeline, options));
     }
-    let lane = Lane::open(run, "stalled", stage.hub.address()).await?;
+    let lane = Lane::open(run, "stalled", &stage.hubs.targets()).await?;
     let options = Options { patience: Some(Duration::from_secs(600)), ..Default::default() };
     clients.push(client::socket::start(&setup, "stalled", lane.address(), Some(&lane), &pipeline, options));
     caught_up(&stage, &clients, &pipeline).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     // The first burst fills everybody's buffers once.
     burst(&mut publisher, size.burst).await?;
     caught_up(&stage, &clients, &pipeline).await?;
-    let before = stage.hub.resident().unwrap_or_default();
+    let before = stage.hubs.resident().unwrap_or_default();
     let (mut with, mut without, mut most) = (Vec::new(), Vec::new(), before);
     let healthy = clients.len() - 1;
     for number in 0..size.pairs * 2 {
@@ -81,7 +81,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
         latencies.lock().clear();
         measure(&mut publisher, size.measured).await?;
         caught_up(&stage, &clients[..healthy], &pipeline).await?;
-        most = most.max(stage.hub.resident().unwrap_or_default());
+        most = most.max(stage.hubs.resident().unwrap_or_default());
         let p99 = percentile(&latencies.lock(), 99.0);
         (if stalls { &mut with } else { &mut without }).push(p99);
         lane.stall(false);
@@ -89,10 +89,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     }
     let growth = most.saturating_sub(before);
     if growth > GROWTH {
-        run.fail(
-            format!("the hub grew by {growth} bytes while one subscriber did not read"),
-            &[&stage.hub.journal()],
-        );
+        stage.fail(format!("the hub grew by {growth} bytes while one subscriber did not read"));
     }
 
     stage.quiet();
@@ -112,7 +109,7 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
     row("deliveries, each once and in order", counts.events.to_string());
     row("the stalled one: events; states", format!("{}; {}", of_stalled.events, of_stalled.snapshots));
     row("events lost; clients stuck", format!("{}; {stuck}", findings.lost));
-    stage.hub.kill().await
+    stage.hubs.kill().await
 }
 
 /// Notes how long each event took from its report.

@@ -11,7 +11,7 @@ use ragpulse_protocol::command::SubscribedPipeline;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Cursor, PipelineStatus, Timestamp};
 
-use super::{Budget, Room};
+use super::{Budget, Room, RoomInner};
 use crate::auth::Audience;
 use crate::hub::outlet::{Dialect, Outlet, Sent};
 use crate::hub::ring::Ring;
@@ -59,6 +59,8 @@ pub(super) enum Owed {
     Farewell(Arc<Record>),
     /// Whether it is a replay or a snapshot, which the log is being asked.
     Verdict,
+    /// Whether it is ahead, or this room behind, which the log is being asked.
+    Beyond,
 }
 
 /// What a join did.
@@ -72,11 +74,13 @@ pub(crate) struct Join {
 }
 
 /// Whether the log has what a subscriber missed: to be asked, and [settled](Room::settle).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) cursor: Cursor,
     /// The end of the sequence at the moment of joining.
     pub(crate) last: u64,
+    /// The cursor is beyond what this room knows. Where the log is, it is to be [joined again](Room::rejoin).
+    pub(crate) beyond: bool,
     generation: u64,
 }
 
@@ -122,8 +126,45 @@ impl Room {
         cursor: Option<&Cursor>,
         now: Timestamp,
     ) -> Join {
+        self.enter(&mut self.inner.lock(), outlet, asked, cursor, false, now)
+    }
+
+    /// Joins a subscriber whose cursor is beyond what this room knows, and may yet be of what other hubs appended: it hears nothing until the log
+    /// was asked.
+    pub(crate) fn join_beyond(
+        &self,
+        outlet: Arc<dyn Outlet>,
+        asked: bool,
+        cursor: &Cursor,
+        now: Timestamp,
+    ) -> Join {
+        self.enter(&mut self.inner.lock(), outlet, asked, Some(cursor), true, now)
+    }
+
+    /// The log was asked, and this room is where it is: joins who waited for that. `None` for who has left or joined anew since.
+    pub(crate) fn rejoin(&self, outlet: u64, question: &Question, now: Timestamp) -> Option<Join> {
         let mut inner = self.inner.lock();
-        let inner = &mut *inner;
+        inner.followers.get(&outlet).filter(|follower| follower.generation == question.generation)?;
+        let follower = inner.followers.remove(&outlet).filter(|follower| !follower.leaving)?;
+        let (outlet, asked) = (follower.outlet, follower.asked);
+        Some(self.enter(&mut inner, outlet, asked, Some(&question.cursor), false, now))
+    }
+
+    /// Whether this question still has to be answered.
+    pub(crate) fn waits(&self, outlet: u64, question: &Question) -> bool {
+        let inner = self.inner.lock();
+        inner.followers.get(&outlet).is_some_and(|follower| follower.generation == question.generation)
+    }
+
+    fn enter(
+        &self,
+        inner: &mut RoomInner,
+        outlet: Arc<dyn Outlet>,
+        asked: bool,
+        cursor: Option<&Cursor>,
+        beyond: bool,
+        now: Timestamp,
+    ) -> Join {
         inner.generation += 1;
         let earlier = inner.followers.remove(&outlet.id());
         let resync = earlier.is_some() && cursor.is_some();
@@ -147,7 +188,13 @@ impl Room {
             SubscribedPipeline { pipeline_id: self.id.clone(), recovered: false, replayed: 0, reason: None };
         // One whose last event was applied is gone, though the log has yet to say so.
         let state = inner.state.as_ref().filter(|_| !inner.removed);
-        match plan_join(state, &inner.ring, cursor, &self.budget) {
+        // Who has yet to hear the end of a life hears that first.
+        let parting = earlier.as_ref().is_some_and(|earlier| matches!(earlier.owed, Some(Owed::Farewell(_))));
+        let plan = match cursor {
+            Some(cursor) if beyond && !parting => Plan::Beyond(cursor.clone()),
+            _ => plan_join(state, &inner.ring, cursor, &self.budget),
+        };
+        match plan {
             Plan::Hold => {
                 // What is in its buffer may be of a life of which it has yet to hear the end.
                 follower.owed = earlier.and_then(|earlier| earlier.owed);
@@ -164,7 +211,12 @@ impl Room {
             Plan::Ask { cursor, last } => {
                 follower.position = cursor.seq;
                 follower.owed = Some(Owed::Verdict);
-                question = Some(Question { cursor, last, generation: inner.generation });
+                question = Some(Question { cursor, last, beyond: false, generation: inner.generation });
+            }
+            Plan::Beyond(cursor) => {
+                follower.position = cursor.seq;
+                follower.owed = Some(Owed::Beyond);
+                question = Some(Question { cursor, last: 0, beyond: true, generation: inner.generation });
             }
             Plan::Snapshot(reason) => {
                 answer.reason.clone_from(&reason);
@@ -279,6 +331,9 @@ impl Room {
                     }
                 }
             }
+            if matches!(follower.owed, Some(Owed::Beyond)) {
+                return Advance::Asking.after(0);
+            }
             let Some(state) = &inner.state else {
                 follower.live = true;
                 return Advance::Live.after(0);
@@ -366,6 +421,7 @@ enum Plan {
     Hold,
     Replay { from: u64, events: u64 },
     Ask { cursor: Cursor, last: u64 },
+    Beyond(Cursor),
     Snapshot(Option<ResetReason>),
 }
 

@@ -7,6 +7,7 @@ use ragpulse_protocol::{Cursor, Epoch};
 use serde_json::json;
 
 use super::*;
+use crate::hub::writer::removed;
 use crate::log::{Extent, Page};
 
 fn cursor(epoch: &str, seq: u64) -> Option<Cursor> {
@@ -196,6 +197,29 @@ fn what_was_behind_hears_the_end_of_a_forgotten_life_and_all_of_the_next() {
     heard.extend(read_all(&room, &slow));
     // Between 2 and 5 there is a hole, by which the subscriber knows that its state is over.
     assert_eq!(heard, ["@1", "2", "5", "1", "2", "3"]);
+}
+
+#[test]
+fn a_life_that_ends_untold_is_given_its_end() {
+    let room = room(8, 64);
+    let end = || room.untold_end(|| removed(None, now()));
+    assert!(end().is_none(), "nothing lives");
+    append(&room, "a", 1);
+    let (slow, quick) = (Fake::new(1, 2), Fake::new(2, 100));
+    room.join(slow.clone(), true, None, now());
+    room.join(quick.clone(), true, None, now());
+    append(&room, "a", 4);
+    let last = end().unwrap();
+    assert_eq!((&*last.name, Some(last.cursor())), ("pipeline:removed", cursor("a", 5)));
+    room.apply(last, now());
+    assert!(end().is_none(), "it has been told");
+    room.forget();
+    assert_eq!(room.farewell().map(|last| last.cursor()), cursor("a", 5), "for streams, which look");
+    append(&room, "b", 2);
+    assert_eq!(quick.heard(), ["@1", "2", "3", "4", "5", "1", "2"]);
+    let mut heard = slow.heard();
+    heard.extend(read_all(&room, &slow));
+    assert_eq!(heard, ["@1", "2", "5", "1", "2"], "a hole, by which it knows that its state is over");
 }
 
 #[test]

@@ -21,6 +21,22 @@ impl Writer {
         }
     }
 
+    /// Brings the desk of a pipeline to where it is known to be: at least as far as its room. Opens one where there is none and another
+    /// hub has opened the pipeline.
+    pub(super) async fn stand_at_end(&mut self, pipeline: &PipelineId) -> Result<(), LogError> {
+        let is_behind = match self.desks.get(pipeline) {
+            None => true,
+            Some(desk) => desk.last.as_ref().is_some_and(|(epoch, seq)| {
+                let room = self.hub.registry.get(pipeline);
+                let ahead =
+                    room.and_then(|room| room.with_state(|state| state.epoch != *epoch || state.seq > *seq));
+                // It may have been forgotten.
+                ahead.unwrap_or(true)
+            }),
+        };
+        if is_behind { self.catch_up(pipeline).await } else { Ok(()) }
+    }
+
     /// Brings the desk of a pipeline to where the log is; opens one, or puts it away, where that is where it is.
     pub(super) async fn catch_up(&mut self, pipeline: &PipelineId) -> Result<(), LogError> {
         while let Some(on) = self.desks.get(pipeline).and_then(super::Desk::position) {
@@ -38,7 +54,7 @@ impl Writer {
             }
         }
         if let Some(stored) = self.hub.log.stored(pipeline).await? {
-            let desk = restore(&stored, &self.hub.config, self.hub.clock.now());
+            let desk = restore(&stored, &self.hub.config, self.hub.log.is_shared(), self.hub.clock.now());
             self.desks.insert(pipeline.clone(), desk);
         }
         Ok(())
@@ -54,7 +70,7 @@ impl Writer {
         now: Timestamp,
     ) -> bool {
         let again = if self.hub.log.is_shared() { records.clone() } else { Vec::new() };
-        match self.append(pipeline, kind, records, now).await {
+        match self.append(pipeline, kind, records, now, &[]).await {
             Err(error) if error.kind == LogErrorKind::Moved => {
                 if let Some(desk) = self.desks.get_mut(pipeline) {
                     desk.hold_again(again, now);

@@ -5,7 +5,7 @@
 --       now (ms; '' = Redis's clock), entries kept in the feed, ids from which on a bucket is full, ms an id is kept, most ids,
 --       how many records, ids to remember, and lease changes follow; then these:
 --       a record: name, payload, reporter ('' = none), id ('' = none); an id; a change: what, reporter, seconds
--- Changes of leases: 'lapsed' (only if it has ended; it goes), 'alone' (only if nobody else has one), 'renew', 'leave'.
+-- Changes of leases: 'lapsed' (only if it has ended; it goes), 'alone' (only if nobody else has one, but for those that lapse here), 'renew', 'leave'.
 -- Answers 'life', {'moved', epoch, seq}, {'taken', index …} from 0, {'heard', reporter …}, or {'ok', seq, snap}.
 --
 -- Nothing is written before the last check.
@@ -62,8 +62,11 @@ if next(taken) then
   return answer
 end
 
--- Leases that the plan relies on.
-local heard = { 'heard' }
+-- Leases that the plan relies on. Those that it takes away as ended are nobody's.
+local heard, over = { 'heard' }, {}
+for i = 0, leases - 1 do
+  if ARGV[first_lease + i * 3] == 'lapsed' then over[ARGV[first_lease + i * 3 + 1]] = true end
+end
 for i = 0, leases - 1 do
   local what, reporter = ARGV[first_lease + i * 3], ARGV[first_lease + i * 3 + 1]
   if what == 'lapsed' then
@@ -71,7 +74,7 @@ for i = 0, leases - 1 do
     if not ends or tonumber(ends) > now then heard[#heard + 1] = reporter end
   elseif what == 'alone' then
     for _, other in ipairs(redis.call('SMEMBERS', l)) do
-      if other ~= reporter then heard[#heard + 1] = other end
+      if other ~= reporter and not over[other] then heard[#heard + 1] = other end
     end
   end
 end

@@ -1,10 +1,17 @@
 //! The calls of scripts, with types. Each is one round trip, and is done whole or not at all.
 
-use ragpulse_protocol::{Epoch, PipelineId, PipelineType, ReporterId};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use ragpulse_protocol::{Epoch, PipelineId, PipelineType, ReporterId, Timestamp};
 use redis::Value;
 
+use super::super::{HeldLease, OfLease};
 use super::reply::{Fault, items, number, strange, text};
 use super::session::{Script, Session};
+
+/// How many ids are asked for at once.
+const IDS_AT_ONCE: usize = 1_000;
 
 /// An id that was taken, short and of one length: what is stored of it.
 pub(super) type IdHash = [u8; 16];
@@ -30,19 +37,6 @@ pub(super) struct Placed<'a> {
     pub(super) id: Option<IdHash>,
 }
 
-/// What an append does to leases, or needs of them.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum OfLease<'a> {
-    /// Only if this one has ended. It goes.
-    Lapsed(Option<&'a ReporterId>),
-    /// Only if nobody else has one.
-    Alone(Option<&'a ReporterId>),
-    /// It is heard: so many seconds from now.
-    Renew(Option<&'a ReporterId>, u32),
-    /// It leaves.
-    Leave(Option<&'a ReporterId>),
-}
-
 /// How ids grow old.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct IdRules {
@@ -63,7 +57,7 @@ pub(super) struct Append<'a> {
     pub(super) opening: (&'a Epoch, &'a PipelineType),
     pub(super) events: &'a [Placed<'a>],
     pub(super) remember: &'a [IdHash],
-    pub(super) leases: &'a [OfLease<'a>],
+    pub(super) leases: &'a [OfLease],
     /// Milliseconds since 1970; `None` for the server's clock.
     pub(super) now: Option<i64>,
     pub(super) ids: IdRules,
@@ -115,6 +109,30 @@ pub(super) struct Loaded {
     pub(super) snap: u64,
     pub(super) state: String,
     pub(super) files: Vec<(String, String)>,
+    /// The first event that is kept; one more than the end where none is.
+    pub(super) first: u64,
+}
+
+/// What of a pipeline's events is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The first of them; one more than the end where there is none.
+    pub(super) first: u64,
+    /// When it was received.
+    pub(super) received_at: Option<Timestamp>,
+    /// Their bytes.
+    pub(super) bytes: u64,
+}
+
+/// What is to be kept of a pipeline's events.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep {
+    /// At most so many …
+    pub(super) events: u64,
+    /// … that were not received before this …
+    pub(super) since: Option<Timestamp>,
+    /// … and at most so many bytes.
+    pub(super) bytes: u64,
 }
 
 fn name(reporter: Option<&ReporterId>) -> &str {
@@ -157,7 +175,7 @@ impl Session {
                 OfLease::Renew(who, seconds) => ("renew", who, *seconds),
                 OfLease::Leave(who) => ("leave", who, 0),
             };
-            call.arg(what).arg(name(*who)).arg(seconds);
+            call.arg(what).arg(name(who.as_ref())).arg(seconds);
         }
         let reply = self.ask(&call).await?;
         match &*reply.word {
@@ -240,15 +258,21 @@ impl Session {
         if ids.is_empty() {
             return Ok(seen);
         }
-        for key in self.keys().of(pipeline).ids(pipeline) {
-            let mut command = redis::cmd("SMISMEMBER");
-            command.arg(key);
-            for id in ids {
-                command.arg(&id[..]);
-            }
-            let found = items(self.look(&command).await?)?;
-            for (seen, found) in seen.iter_mut().zip(&found) {
-                *seen |= number(found)? == 1;
+        for (seen, ids) in seen.chunks_mut(IDS_AT_ONCE).zip(ids.chunks(IDS_AT_ONCE)) {
+            // Eight questions, and one round trip.
+            let keys = self.keys().of(pipeline).ids(pipeline);
+            let ask = |key| {
+                let mut command = redis::cmd("SMISMEMBER");
+                command.arg(key);
+                for id in ids {
+                    command.arg(&id[..]);
+                }
+                async move { self.look(&command).await }
+            };
+            for found in try_join_all(keys.into_iter().map(ask)).await? {
+                for (seen, found) in seen.iter_mut().zip(&items(found)?) {
+                    *seen |= number(found)? == 1;
+                }
             }
         }
         Ok(seen)
@@ -287,7 +311,7 @@ impl Session {
         let at = self.keys().shard_of(pipeline);
         let shard = self.shard(at);
         let [state, files] = shard.state(pipeline);
-        let keys = [shard.life(), shard.meta(pipeline), state, files];
+        let keys = [shard.life(), shard.meta(pipeline), state, files, shard.events(pipeline)];
         let mut reply = self.ask(&self.call(Script::Load, at, &keys)?).await?;
         if reply.word == "unknown" {
             return Ok(None);
@@ -305,6 +329,7 @@ impl Session {
             snap: reply.number(4)?,
             state: reply.text(5)?,
             files,
+            first: reply.number(7)?,
         }))
     }
 
@@ -328,6 +353,55 @@ impl Session {
             "moved" => Ok(false),
             _ => Err(reply.unexpected()),
         }
+    }
+
+    /// Lets old events go. `None` where the pipeline has another epoch, or is gone.
+    pub(super) async fn trim(
+        &self,
+        pipeline: &PipelineId,
+        epoch: &Epoch,
+        keep: Keep,
+    ) -> Result<Option<Held>, Fault> {
+        let at = self.keys().shard_of(pipeline);
+        let shard = self.shard(at);
+        let keys = [shard.life(), shard.meta(pipeline), shard.events(pipeline)];
+        let mut call = self.call(Script::Trim, at, &keys)?;
+        call.arg(epoch.as_str()).arg(keep.events);
+        call.arg(keep.since.map(|since| since.to_string()).unwrap_or_default()).arg(keep.bytes);
+        let reply = self.ask(&call).await?;
+        match &*reply.word {
+            "ok" => Ok(Some(Held {
+                first: reply.number(0)?,
+                received_at: reply.text(1)?.parse().ok(),
+                bytes: reply.number(2)?,
+            })),
+            "moved" => Ok(None),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// The leases of a pipeline, ended or not.
+    pub(super) async fn leases(
+        &self,
+        pipeline: &PipelineId,
+        now: Option<i64>,
+    ) -> Result<Vec<HeldLease>, Fault> {
+        let at = self.keys().shard_of(pipeline);
+        let shard = self.shard(at);
+        let [due, spans] = shard.leases();
+        let keys = [shard.life(), due, spans, shard.reporters(pipeline)];
+        let mut call = self.call(Script::Leases, at, &keys)?;
+        call.arg(pipeline.as_str()).arg(now.map(|now| now.to_string()).unwrap_or_default());
+        let reply = self.ask(&call).await?;
+        let held = |part: &[Value]| match part {
+            [who, left, seconds] => Ok(HeldLease {
+                reporter: reporter(&text(who)?)?,
+                left: Duration::from_millis(number(left)?),
+                seconds: u32::try_from(number(seconds)?).map_err(|_| strange("a lease without an end"))?,
+            }),
+            _ => Err(strange("half a lease")),
+        };
+        reply.rest.chunks(3).map(held).collect()
     }
 
     /// The reporters whose leases have ended, at most `most`; and whether all leases began anew, as nobody had looked for `gap_millis`.
@@ -354,7 +428,7 @@ impl Session {
 }
 
 /// An entry of a pipeline's stream: `SEQ-0` and its fields, in the order they were written.
-fn entry(value: Value) -> Result<Entry, Fault> {
+pub(super) fn entry(value: Value) -> Result<Entry, Fault> {
     let mut parts = items(value)?.into_iter();
     let (Some(id), Some(fields)) = (parts.next(), parts.next()) else { return Err(strange("half an event")) };
     let id = text(&id)?;

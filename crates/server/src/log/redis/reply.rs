@@ -1,7 +1,7 @@
 //! What scripts answer: a word, and what belongs to it. Pure.
 
 use ragpulse_protocol::Epoch;
-use redis::{RedisError, Value};
+use redis::{ErrorKind, RedisError, Value};
 
 /// Why a call did nothing that is known of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,13 +14,35 @@ pub(super) enum Fault {
     Full(String),
     /// The server refused it. Nothing was done.
     Refused(String),
+    /// The server does not let us in.
+    Login(String),
+    /// The server, or what is stored there, is not for us. Nothing was done.
+    Unfit(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NewLife => f.write_str("it is not the store that it was"),
+            Self::Gone(why) | Self::Full(why) | Self::Refused(why) | Self::Login(why) | Self::Unfit(why) => {
+                f.write_str(why)
+            }
+        }
+    }
 }
 
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
+        if error.kind() == ErrorKind::AuthenticationFailed {
+            return Self::Login(error.to_string());
+        }
         match error.code() {
+            Some("WRONGPASS" | "NOAUTH") => Self::Login(error.to_string()),
             // Another server, or one that was started again: whether it is the same life is asked before anything else.
             Some("NOSCRIPT") => Self::NewLife,
+            Some("MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN") => Self::Unfit(format!(
+                "it is a node of a Redis Cluster, which this hub does not speak to ({error})"
+            )),
             Some("OOM") => Self::Full(error.to_string()),
             // It starts, follows another one, or does not reach its disk: it may be ours again, or another may.
             Some("LOADING" | "READONLY" | "MASTERDOWN" | "MISCONF" | "BUSY" | "NOREPLICAS") => {

@@ -19,6 +19,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// The form of what is stored. Another one is not touched.
 const FORMAT: &str = "1";
 
+/// The first version that has all commands of the scripts.
+const LEAST_VERSION: (u32, u32) = (6, 2);
+/// What is said of a server that follows another.
+pub(super) const REPLICA: &str = "it is a replica, which takes no writes";
+
 const OPEN: &str = include_str!("open.lua");
 
 /// The scripts that a session calls by their names.
@@ -30,15 +35,19 @@ pub(super) enum Script {
     Load,
     Forget,
     Tick,
+    Trim,
+    Leases,
 }
 
-const SCRIPTS: [(Script, &str); 6] = [
+const SCRIPTS: [(Script, &str); 8] = [
     (Script::Append, include_str!("append.lua")),
     (Script::Read, include_str!("read.lua")),
     (Script::Snapshot, include_str!("snapshot.lua")),
     (Script::Load, include_str!("load.lua")),
     (Script::Forget, include_str!("forget.lua")),
     (Script::Tick, include_str!("tick.lua")),
+    (Script::Trim, include_str!("trim.lua")),
+    (Script::Leases, include_str!("leases.lua")),
 ];
 
 /// The life of a shard, as it was when the session began.
@@ -81,6 +90,7 @@ impl Session {
             .set_connection_timeout(Some(CONNECT_WITHIN))
             .set_response_timeout(Some(ANSWER_WITHIN));
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        fit_for_a_log(&mut connection).await?;
         let fsync = if waits_for_disk(&mut connection).await { "always" } else { "" };
         let mut lives = Vec::with_capacity(usize::from(keys.shards()));
         for number in 0..keys.shards() {
@@ -133,6 +143,33 @@ impl Session {
     }
 }
 
+/// Whether the server can be a log at all: new enough, and one that never lets a key go by itself.
+async fn fit_for_a_log(connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+    let mut told = async |section: &str, field: &str| -> Result<Option<String>, Fault> {
+        let info: String = redis::cmd("INFO").arg(section).query_async(connection).await?;
+        let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        Ok(line.map(|value| value.trim().to_owned()))
+    };
+    if let Some(version) = told("server", "redis_version").await? {
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        if (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) < LEAST_VERSION {
+            let why =
+                format!("it is Redis {version}, and the log needs 6.2 or later (or Valkey): upgrade it");
+            return Err(Fault::Unfit(why));
+        }
+    }
+    // Not every server tells, and one that does not is taken.
+    let policy = told("memory", "maxmemory_policy").await?;
+    if let Some(policy) = policy.filter(|policy| policy != "noeviction") {
+        let why = format!(
+            "its maxmemory-policy is {policy}, by which it would throw away events, or the ids that keep them from being taken \
+             twice; set `maxmemory-policy noeviction`, or use a Redis of its own for the log"
+        );
+        return Err(Fault::Unfit(why));
+    }
+    Ok(())
+}
+
 /// Whether each write waits for the disk. Where that is not told, it does not.
 async fn waits_for_disk(connection: &mut MultiplexedConnection) -> bool {
     let mut told = Vec::new();
@@ -156,9 +193,10 @@ fn life(reply: &Reply) -> Result<Life, Fault> {
             };
             Ok(Life { token: reply.text(0)?, feed: reply.number(1)?, how })
         }
-        "replica" => Err(Fault::Gone("it is a replica, which takes no writes".to_owned())),
-        "other" => Err(Fault::Refused(format!(
-            "the store was made with format {} and {} shards, and this hub has format {FORMAT} and was told otherwise",
+        "replica" => Err(Fault::Gone(REPLICA.to_owned())),
+        "other" => Err(Fault::Unfit(format!(
+            "what is there under this prefix was made with format {} and {} shards, and this hub has format {FORMAT} and was told \
+             otherwise; give that number of shards, or another prefix",
             reply.text(0)?,
             reply.text(1)?,
         ))),

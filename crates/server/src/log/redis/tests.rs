@@ -9,7 +9,8 @@ mod server;
 
 use ragpulse_protocol::{Epoch, PipelineId, PipelineType, ReporterId};
 
-use super::call::{Append, Appended, IdHash, IdRules, OfLease, Placed, Position};
+use super::super::OfLease;
+use super::call::{Append, Appended, IdHash, IdRules, Placed, Position};
 use super::reply::Fault;
 use super::session::Session;
 
@@ -45,7 +46,7 @@ struct Try<'a> {
     opening: &'a str,
     ids: Vec<Option<u32>>,
     remember: Vec<u32>,
-    leases: Vec<OfLease<'a>>,
+    leases: Vec<OfLease>,
     now: Option<i64>,
     rules: IdRules,
     feed: u64,

@@ -1,16 +1,17 @@
 //! What is known of each pipeline in memory: its state as of the last transaction, and what of it is not written down.
 //! Only the writer changes it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
-use ragpulse_protocol::{Cursor, Event, PipelineId, PipelineStatus, ReporterId, apply};
+use ragpulse_protocol::{Cursor, PipelineId, PipelineStatus};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::super::{Extent, LogError, LogErrorKind, LogWatch, OpenFile, Record, Stored};
+use super::super::fold::Fold;
+use super::super::{Extent, LogError, LogErrorKind, LogWatch, Record, Stored};
 
 /// How many reads run at once; others wait.
 const READERS: usize = 4;
@@ -36,10 +37,7 @@ pub(super) struct Known {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    /// The state with all files that the log lists.
-    pub(super) state: PipelineStatus,
-    /// The state as subscribers have it, for a hub that starts.
-    pub(super) shown: PipelineStatus,
+    pub(super) fold: Fold,
     /// The first `seq` that is kept; one more than the end when none is.
     pub(super) first: u64,
     /// The first `seq` of the present epoch.
@@ -51,9 +49,6 @@ pub(super) struct Inner {
     /// An event, by its number, and when it was received: while it is the first that is kept, it need not be looked up how old
     /// that is.
     pub(super) first_at: Option<(u64, i64)>,
-    pub(super) owners: HashMap<String, ReporterId>,
-    /// Files that changed since the state was written down.
-    pub(super) changed: HashSet<String>,
     /// The end of the sequence when the state was written down.
     pub(super) written: u64,
 }
@@ -61,27 +56,7 @@ pub(super) struct Inner {
 impl Inner {
     /// Applies a record that is in the store.
     pub(super) fn apply(&mut self, record: &Record) {
-        if matches!(record.event, Event::PipelineRemoved(_)) {
-            // All its files go with it.
-            self.changed.extend(self.state.files.iter().map(|file| file.id.clone()));
-            self.owners.clear();
-        }
-        // Anomalies are told by the room that subscribers look into.
-        let _ = apply(&mut self.state, &record.event);
-        let _ = apply(&mut self.shown, &record.event);
-        if let Some(file) = record.event.file() {
-            let open = self.state.files.get(&file.id).is_some_and(|file| file.state.is_open());
-            match (&record.reporter, open) {
-                (Some(reporter), true) => {
-                    self.owners.insert(file.id.clone(), reporter.clone());
-                }
-                // It is somebody's without a name now, or it has ended.
-                (None, true) | (_, false) => {
-                    self.owners.remove(&file.id);
-                }
-            }
-            self.changed.insert(file.id.clone());
-        }
+        self.fold.apply(record);
         self.last_at = self.last_at.max(record.received_at.as_millis());
     }
 }
@@ -96,13 +71,13 @@ impl Known {
     }
 
     pub(super) fn with_state<T>(&self, look: impl FnOnce(&PipelineStatus) -> T) -> T {
-        look(&self.inner.lock().state)
+        look(&self.inner.lock().fold.state)
     }
 
     /// Whether what comes after a cursor is kept; the bytes are not counted.
     pub(super) fn extent_after(&self, cursor: &Cursor) -> Extent {
         let inner = self.inner.lock();
-        if inner.state.epoch != cursor.epoch {
+        if inner.fold.state.epoch != cursor.epoch {
             Extent::EpochChanged
         } else if cursor.seq.saturating_add(1) < inner.first.max(inner.epoch_begins) {
             Extent::Trimmed
@@ -113,11 +88,7 @@ impl Known {
 
     pub(super) fn stored(&self) -> Stored {
         let inner = self.inner.lock();
-        Stored {
-            state: inner.shown.clone(),
-            first: inner.first.max(inner.epoch_begins),
-            open: OpenFile::all(&inner.state, &inner.owners),
-        }
+        inner.fold.stored(inner.first.max(inner.epoch_begins))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing is written before it is known that the file is ours and that nobody else has it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use ragpulse_protocol::{PipelineId, PipelineStatus, ReporterId};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
+use super::super::fold::Fold;
 use super::super::{new_epoch, place::file_limits};
 use super::error::StoreError;
 use super::known::{Inner, Known, Shared};
@@ -222,12 +223,11 @@ fn load(
         let mut inner = load_one(connection, options, key, epoch_begins, &state)?;
         if new_epochs {
             // The places go on: what was seen and lost was of the epoch before, so the numbers cannot meet.
-            inner.state.epoch = new_epoch();
-            inner.shown.epoch = inner.state.epoch.clone();
-            inner.epoch_begins = inner.state.seq + 1;
+            inner.fold.begin_epoch(&new_epoch());
+            inner.epoch_begins = inner.fold.state.seq + 1;
             StateRows::of(&inner)?.write(connection, key)?;
         }
-        pipelines.insert(inner.state.pipeline_id.clone(), Known::new(key, inner));
+        pipelines.insert(inner.fold.state.pipeline_id.clone(), Known::new(key, inner));
     }
     Ok(pipelines)
 }
@@ -253,9 +253,7 @@ fn load_one(
         }
         listed.push(serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(bad)?);
     }
-    let mut state = shown.excerpt([]);
-    state.files = listed.into_iter().collect();
-    let state = state.limited_to(file_limits(&options.limits));
+    let fold = Fold::restored(shown, listed, owners, file_limits(&options.limits));
 
     let range = params![place(key, 0), place(key + 1, 0)];
     let first: Option<i64> = connection.query_row(
@@ -276,28 +274,25 @@ fn load_one(
             |row| row.get(0),
         )
         .optional()?;
-    let written = state.seq;
+    let written = fold.state.seq;
     let mut inner = Inner {
-        last_at: last_at.unwrap_or(state.last_activity.as_millis()),
-        state,
-        shown,
+        last_at: last_at.unwrap_or(fold.state.last_activity.as_millis()),
+        fold,
         first: 0,
         epoch_begins,
         ids: ids.0.map_or(next_id, number)..next_id,
-        owners,
-        changed: HashSet::new(),
         first_at: None,
         written,
     };
     // A page at a time: there may be many, if the state could not be written down for long.
     loop {
-        let records = read::after(connection, key, inner.state.seq, 1_000)?;
+        let records = read::after(connection, key, inner.fold.state.seq, 1_000)?;
         if records.is_empty() {
             break;
         }
         records.iter().for_each(|record| inner.apply(record));
     }
-    inner.first = first.map_or(inner.state.seq + 1, number);
+    inner.first = first.map_or(inner.fold.state.seq + 1, number);
     Ok(inner)
 }
 

@@ -6,6 +6,7 @@
 use ragpulse_protocol::ReporterId;
 use rusqlite::{Connection, params};
 
+use super::super::fold::Change;
 use super::known::Inner;
 
 /// What of a state is not written down yet.
@@ -33,23 +34,22 @@ struct Listed {
 impl StateRows {
     pub(super) fn of(inner: &Inner) -> rusqlite::Result<Self> {
         let bad = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
-        let row = |id: &String| {
-            let listed = inner.state.files.get(id).map(|file| {
-                let owner = inner.owners.get(id).cloned();
+        let row = |(id, listed): Change<'_>| {
+            let listed = listed.map(|(file, owner)| {
                 serde_json::to_string(file).map(|text| Listed {
                     open: file.state.is_open(),
                     seq: file.seq,
-                    owner,
+                    owner: owner.cloned(),
                     text,
                 })
             });
-            Ok(FileRow { id: id.clone(), file: listed.transpose().map_err(bad)? })
+            Ok(FileRow { id: id.to_owned(), file: listed.transpose().map_err(bad)? })
         };
         Ok(Self {
             epoch_begins: inner.epoch_begins,
-            shown: serde_json::to_string(&inner.shown).map_err(bad)?,
-            files: inner.changed.iter().map(row).collect::<rusqlite::Result<_>>()?,
-            first_ended: inner.state.files.first_ended().map(|file| file.seq),
+            shown: serde_json::to_string(&inner.fold.shown).map_err(bad)?,
+            files: inner.fold.changes().map(row).collect::<rusqlite::Result<_>>()?,
+            first_ended: inner.fold.state.files.first_ended().map(|file| file.seq),
         })
     }
 

@@ -60,8 +60,9 @@ impl Writer {
 
     /// Writes down the states that are at least so many events ahead of what is written, or all that changed.
     pub(super) fn write_states(&mut self, ahead: u64) -> rusqlite::Result<()> {
-        let due =
-            |inner: &mut Inner| inner.state.seq - inner.written >= ahead && inner.state.seq > inner.written;
+        let due = |inner: &mut Inner| {
+            inner.fold.state.seq - inner.written >= ahead && inner.fold.state.seq > inner.written
+        };
         let due: Vec<Arc<Known>> = self.unwritten.values().filter(|known| known.with(due)).cloned().collect();
         self.write_down(&due)
     }
@@ -83,8 +84,8 @@ impl Writer {
         transaction.commit()?;
         for known in states {
             known.with(|inner| {
-                inner.written = inner.state.seq;
-                inner.changed = HashSet::new();
+                inner.written = inner.fold.state.seq;
+                inner.fold.changed = HashSet::new();
             });
             self.unwritten.remove(&known.key);
         }
@@ -128,7 +129,7 @@ impl Writer {
 
     /// What may go of each pipeline, and whether there is more than goes at once.
     fn plan_cuts(&self) -> rusqlite::Result<(Vec<Cut>, bool)> {
-        let kept = |known: Arc<Known>| (known.with(|inner| inner.state.seq + 1 - inner.first), known);
+        let kept = |known: Arc<Known>| (known.with(|inner| inner.fold.state.seq + 1 - inner.first), known);
         let mut pipelines: Vec<(u64, Arc<Known>)> = self.shared.all().into_iter().map(kept).collect();
         let total: u64 = pipelines.iter().map(|(count, _)| count).sum();
         let mut over = total.saturating_sub(self.retention.events);
@@ -154,7 +155,7 @@ impl Writer {
 
     /// The first event that stays, and whether more may go.
     fn cut_events(&self, known: &Known, surplus: u64) -> rusqlite::Result<(u64, bool)> {
-        let (first, end, first_at) = known.with(|inner| (inner.first, inner.state.seq, inner.first_at));
+        let (first, end, first_at) = known.with(|inner| (inner.first, inner.fold.state.seq, inner.first_at));
         let chunk_end = (first + DELETE_ROWS).min(end + 1);
         let old = self.clock.now().as_millis().saturating_sub(millis(self.retention.age));
         let is_young = first_at.is_some_and(|(number, at)| number == first && at >= old);

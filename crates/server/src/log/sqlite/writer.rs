@@ -3,17 +3,17 @@
 //! What waits is appended in one transaction. Memory is changed and readers are told only after it was committed, so
 //! that a store that fails leaves everything as it was.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
-use ragpulse_protocol::status::Limits;
 use ragpulse_protocol::{PipelineId, ReporterId};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::super::fold::Fold;
 use super::super::place::{Placed, file_limits, opening, place as place_batches, trial};
 use super::super::{Appended, Batch, LogError, TailItem};
 use super::known::{Inner, Known, Shared, unwritten};
@@ -95,7 +95,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(opened: Opened, tail: mpsc::Sender<TailItem>, options: &SqliteOptions) -> Self {
         let now = Instant::now();
-        let behind = |known: &Arc<Known>| known.with(|inner| inner.state.seq > inner.written);
+        let behind = |known: &Arc<Known>| known.with(|inner| inner.fold.state.seq > inner.written);
         let unwritten = opened.shared.all().into_iter().filter(behind).map(|known| (known.key, known));
         Self {
             connection: opened.connection,
@@ -291,7 +291,7 @@ fn prepare(
         None => create(transaction, limits, pipeline, &batches)?,
     };
     let (trial, mut next_id, mut at) =
-        known.with(|inner| (trial(&inner.state, &batches), inner.ids.end, inner.last_at));
+        known.with(|inner| (trial(&inner.fold.state, &batches), inner.ids.end, inner.last_at));
     let key = known.key;
     let mut take_id = transaction
         .prepare_cached("INSERT OR IGNORE INTO ids (place, pipeline, id, at) VALUES (?1, ?2, ?3, ?4)")
@@ -331,8 +331,8 @@ fn create(
 ) -> Result<Arc<Known>, LogError> {
     let first = batches.first().ok_or_else(|| LogError::written("there is no batch"))?;
     let state = opening(pipeline, &first.pipeline_type, first.received_at, file_limits(limits));
-    let shown = state.clone().limited_to(Limits::default());
-    let text = serde_json::to_string(&shown).map_err(LogError::written)?;
+    let fold = Fold::opening(state);
+    let text = serde_json::to_string(&fold.shown).map_err(LogError::written)?;
     transaction
         .prepare_cached("INSERT INTO pipelines (pipeline_id, epoch_begins, state) VALUES (?1, 1, ?2)")
         .and_then(|mut insert| insert.execute(params![pipeline.as_str(), text]))
@@ -341,17 +341,6 @@ fn create(
     if key >= MOST_KEYS {
         return Err(LogError::written("it has had as many pipelines as it can"));
     }
-    let inner = Inner {
-        last_at: 0,
-        state,
-        shown,
-        first: 1,
-        epoch_begins: 1,
-        ids: 1..1,
-        first_at: None,
-        owners: HashMap::new(),
-        changed: HashSet::new(),
-        written: 0,
-    };
+    let inner = Inner { last_at: 0, fold, first: 1, epoch_begins: 1, ids: 1..1, first_at: None, written: 0 };
     Ok(Known::new(key, inner))
 }

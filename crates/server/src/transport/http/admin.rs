@@ -15,10 +15,20 @@ pub(super) async fn health() -> &'static str {
     "OK"
 }
 
-/// The hub takes events and connections.
+/// The hub takes events and connections, and its store answers.
 pub(super) async fn ready(State(hub): State<Hub>) -> Result<Response, Refusal> {
     if hub.is_closing() {
         return Err(closing().into());
+    }
+    if let Some(seconds) = hub.stale_seconds() {
+        return Err(Problem::new(
+            Code::StoreUnavailable,
+            format!(
+                "The hub's store has not answered for {seconds} s. The hub serves what it has and takes no events; it goes \
+                 on by itself when the store is back."
+            ),
+        )
+        .into());
     }
     Ok(json(&serde_json::json!({ "status": "ready" })))
 }

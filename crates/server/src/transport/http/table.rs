@@ -20,6 +20,8 @@ pub struct Route {
     pub parameters: &'static [Parameter],
     /// Whether it takes events.
     pub takes_events: bool,
+    /// Whether it is answered from what the hub has in memory, also while the store does not answer.
+    pub from_memory: bool,
     /// What it answers when all is well.
     pub answers: &'static [Answer],
     /// Its problems beside those of the doors, of the token, of the path and of the query.
@@ -101,6 +103,12 @@ const CLIENT: Parameter =
 /// Of a store that does not answer, or a hub that closes.
 const STORE: [Code; 3] = [Code::Closing, Code::Overloaded, Code::StoreUnavailable];
 
+/// How old an answer from memory is, while the store does not answer.
+pub const STALE: (&str, &str) = (
+    "RagPulse-Stale",
+    "There only while the hub's store does not answer: for how many seconds it has not. The answer is as it was then.",
+);
+
 /// Every route.
 pub const ROUTES: &[Route] = &[
     Route {
@@ -111,6 +119,7 @@ pub const ROUTES: &[Route] = &[
         act: None,
         parameters: &[],
         takes_events: false,
+        from_memory: false,
         answers: &[text("text/plain; charset=utf-8")],
         problems: &[],
     },
@@ -118,12 +127,13 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "/ready",
         id: "ready",
-        doc: "Whether the hub takes events and connections.",
+        doc: "Whether the hub takes events and connections, and its store answers.",
         act: None,
         parameters: &[],
         takes_events: false,
+        from_memory: false,
         answers: &[Answer { status: 200, content: JSON, schema: None }],
-        problems: &[Code::Closing],
+        problems: &[Code::Closing, Code::StoreUnavailable],
     },
     Route {
         method: "GET",
@@ -133,6 +143,7 @@ pub const ROUTES: &[Route] = &[
         act: Some("metrics"),
         parameters: &[],
         takes_events: false,
+        from_memory: false,
         answers: &[text("text/plain; version=0.0.4; charset=utf-8")],
         problems: &[],
     },
@@ -144,6 +155,7 @@ pub const ROUTES: &[Route] = &[
         act: Some("token"),
         parameters: &[query("pipeline_id", Form::Text, "Only this one."), CACHED],
         takes_events: false,
+        from_memory: true,
         answers: &[json("RagStatus"), empty(304)],
         problems: &[],
     },
@@ -155,6 +167,7 @@ pub const ROUTES: &[Route] = &[
         act: None,
         parameters: &[],
         takes_events: false,
+        from_memory: false,
         answers: &[json("SocketInfo")],
         problems: &[],
     },
@@ -166,6 +179,7 @@ pub const ROUTES: &[Route] = &[
         act: None,
         parameters: &[],
         takes_events: false,
+        from_memory: false,
         answers: &[json("SocketTest")],
         problems: &[],
     },
@@ -177,6 +191,7 @@ pub const ROUTES: &[Route] = &[
         act: Some("forget"),
         parameters: &[],
         takes_events: false,
+        from_memory: false,
         answers: &[empty(204)],
         problems: &[Code::UnknownPipeline, STORE[0], STORE[1], STORE[2], Code::StoreFull],
     },
@@ -198,6 +213,7 @@ pub const ROUTES: &[Route] = &[
             CLIENT,
         ],
         takes_events: false,
+        from_memory: true,
         answers: &[json("EventsAnswer")],
         problems: &[Code::InvalidCursor, Code::LimitExceeded, STORE[0], STORE[1], STORE[2]],
     },
@@ -213,6 +229,7 @@ pub const ROUTES: &[Route] = &[
             "Who reports; none is one without a name.",
         )],
         takes_events: true,
+        from_memory: false,
         answers: &[json("PublishReceipt")],
         problems: &[
             Code::InvalidJson,
@@ -244,6 +261,7 @@ pub const ROUTES: &[Route] = &[
             header("Last-Event-ID", Form::Text, "The same, and goes before it."),
         ],
         takes_events: false,
+        from_memory: true,
         answers: &[text("text/event-stream")],
         problems: &[Code::InvalidCursor, Code::LimitExceeded, STORE[0], STORE[1], STORE[2]],
     },
@@ -264,6 +282,7 @@ pub const ROUTES: &[Route] = &[
             ),
         ],
         takes_events: false,
+        from_memory: true,
         answers: &[json("FilesPage")],
         problems: &[Code::UnknownPipeline, STORE[0], STORE[1], STORE[2]],
     },
@@ -282,6 +301,7 @@ pub const ROUTES: &[Route] = &[
             query("limit", Form::Whole(1, 1_000), "The most events of a page; more count as this many."),
         ],
         takes_events: false,
+        from_memory: false,
         answers: &[json("HistoryPage")],
         problems: &[Code::UnknownPipeline, STORE[0], STORE[1], STORE[2]],
     },
@@ -293,6 +313,7 @@ pub const ROUTES: &[Route] = &[
         act: None,
         parameters: &[CACHED],
         takes_events: false,
+        from_memory: false,
         answers: &[text("text/html; charset=utf-8"), empty(304)],
         problems: &[],
     },
@@ -304,6 +325,7 @@ pub const ROUTES: &[Route] = &[
         act: None,
         parameters: &[CACHED],
         takes_events: false,
+        from_memory: false,
         answers: &[text("text/javascript; charset=utf-8"), text("text/css; charset=utf-8"), empty(304)],
         problems: &[Code::NotFound],
     },
@@ -315,6 +337,7 @@ pub const ROUTES: &[Route] = &[
         act: None,
         parameters: &[],
         takes_events: false,
+        from_memory: false,
         answers: &[text("application/yaml; charset=utf-8")],
         problems: &[],
     },
@@ -326,6 +349,7 @@ pub const ROUTES: &[Route] = &[
         act: None,
         parameters: &[],
         takes_events: false,
+        from_memory: false,
         answers: &[text("application/yaml; charset=utf-8")],
         problems: &[],
     },

@@ -286,7 +286,14 @@ fn subscribe(
             // A pipeline of which the client has a state, but which is there no more.
             let gone = hub.0.registry.get(id).is_none_or(|room| !room.is_known());
             let told = joined.ack.pipelines.iter().any(|done| done.pipeline_id == *id);
-            if gone && !told && peer.may_view(id) {
+            if !gone || told || !peer.may_view(id) {
+                continue;
+            }
+            let beyond = hub.0.log.is_shared().then(|| hub.0.registry.get_or_hold(id).ok()).flatten();
+            if let Some(room) = beyond {
+                // Another hub may know it.
+                join(peers, peer, &room, false, cursors.get(id), &mut joined);
+            } else {
                 joined.ack.pipelines.push(answer(id, false, Some(ResetReason::UnknownPipeline)));
             }
         }
@@ -307,7 +314,11 @@ fn join(
     joined: &mut Joined,
 ) {
     let hub = peers.hub();
-    let join = room.join(peer.clone(), asked, cursor, hub.0.clock.now());
+    let now = hub.0.clock.now();
+    let join = match cursor.filter(|cursor| hub.may_be_behind(room, Some(cursor))) {
+        Some(cursor) => room.join_beyond(peer.clone(), asked, cursor, now),
+        None => room.join(peer.clone(), asked, cursor, now),
+    };
     peer.follows.lock().pipelines.insert(room.id.clone());
     if join.paused {
         hub.continue_soon(room, peer.id());

@@ -156,5 +156,5 @@ async fn a_store_that_was_made_otherwise_is_left_alone() {
     let server = Server::start(Disk::None).await;
     let _two_shards = server.session("t").await;
     let fault = Session::open(&server.client(), &Keys::new("t", 4).unwrap(), true).await.unwrap_err();
-    assert!(matches!(fault, Fault::Refused(_)), "{fault:?}");
+    assert!(matches!(fault, Fault::Unfit(_)), "{fault:?}");
 }

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::super::call::{Appended, Found, IdRules, Loaded, OfLease, Written};
+use ragpulse_protocol::ReporterId;
+
+use super::super::super::OfLease;
+use super::super::call::{Appended, Found, IdRules, Loaded, Written};
 use super::super::keys::Keys;
 use super::super::reply::{Fault, number, text};
 use super::super::session::Session;
@@ -149,7 +152,10 @@ async fn a_state_is_written_once_and_never_an_older_one() {
     loaded.files.sort();
     let files = ["b", "c"].map(|id| (id.to_owned(), "1".to_owned())).to_vec();
     let (pipeline_type, state) = ("local_files".to_owned(), "five".to_owned());
-    assert_eq!(loaded, Loaded { epoch: e1.clone(), seq: 5, begins: 1, pipeline_type, snap: 5, state, files });
+    assert_eq!(
+        loaded,
+        Loaded { epoch: e1.clone(), seq: 5, begins: 1, pipeline_type, snap: 5, state, files, first: 1 }
+    );
 }
 
 #[tokio::test]
@@ -158,7 +164,7 @@ async fn forgetting_leaves_nothing_and_is_told() {
     let session = server.session("t").await;
     let p = pipeline("p");
     let who = reporter("worker");
-    Try { ids: vec![Some(1)], leases: vec![OfLease::Renew(Some(&who), 60)], ..Try::default() }
+    Try { ids: vec![Some(1)], leases: vec![OfLease::Renew(Some(who.clone()), 60)], ..Try::default() }
         .ok(&session)
         .await;
     session.write_state(&p, (&epoch("e1"), 1), "{}", &[("a", Some("1"))], (9, None)).await.unwrap();
@@ -190,7 +196,7 @@ async fn one_node_of_many_finds_a_reporter_lost() {
     let who = reporter("worker");
     let tick = async |session: &Session, now| session.tick(shard, Some(now), 5_000, 100).await.unwrap();
     assert_eq!(tick(&a, 1_000).await, (true, vec![]), "nobody had looked before");
-    let renew = |seconds| vec![OfLease::Renew(Some(&who), seconds)];
+    let renew = |seconds| vec![OfLease::Renew(Some(who.clone()), seconds)];
     Try { leases: renew(10), now: Some(1_000), ..Try::default() }.ok(&a).await;
     for now in (2_000..=10_000).step_by(1_000) {
         assert_eq!(tick(&b, now).await, (false, vec![]));
@@ -200,7 +206,7 @@ async fn one_node_of_many_finds_a_reporter_lost() {
     assert_eq!(tick(&b, 11_000).await, (false, lost), "both see it");
     let ends = |now| Try {
         on: at("e1", 1),
-        leases: vec![OfLease::Lapsed(Some(&who))],
+        leases: vec![OfLease::Lapsed(Some(who.clone()))],
         now: Some(now),
         ..Try::default()
     };
@@ -222,17 +228,20 @@ async fn the_last_to_leave_is_the_last() {
     let server = Server::start(Disk::None).await;
     let session = server.session("t").await;
     let (one, two) = (reporter("one"), reporter("two"));
-    let leases =
-        vec![OfLease::Renew(Some(&one), 10), OfLease::Renew(Some(&two), 10), OfLease::Renew(None, 10)];
+    let leases = vec![
+        OfLease::Renew(Some(one.clone()), 10),
+        OfLease::Renew(Some(two.clone()), 10),
+        OfLease::Renew(None, 10),
+    ];
     Try { leases, ..Try::default() }.ok(&session).await;
     let leaves = |on, leases| Try { on, leases, ..Try::default() };
-    let last = |who| vec![OfLease::Alone(Some(who)), OfLease::Leave(Some(who))];
+    let last = |who: &ReporterId| vec![OfLease::Alone(Some(who.clone())), OfLease::Leave(Some(who.clone()))];
     let Appended::Heard(mut others) = leaves(at("e1", 1), last(&one)).by(&session).await.unwrap() else {
         panic!("not alone")
     };
     others.sort();
     assert_eq!(others, [None, Some(two.clone())]);
-    let both = vec![OfLease::Leave(Some(&two)), OfLease::Leave(None)];
+    let both = vec![OfLease::Leave(Some(two.clone())), OfLease::Leave(None)];
     leaves(at("e1", 1), both).ok(&session).await;
     assert_eq!(leaves(at("e1", 2), last(&one)).ok(&session).await, 3);
     assert_eq!(leaves(at("e1", 3), last(&two)).ok(&session).await, 4, "nobody has a lease");

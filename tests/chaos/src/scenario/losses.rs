@@ -1,0 +1,61 @@
+//! Redis writes to the disk once a second, and loses what it had not written: what was on the disk stays, everybody is told of new
+//! epochs, and no hub shows what the log has no more.
+
+use std::sync::Arc;
+
+use super::probe::Probe;
+use super::stage::{Stage, pipelines};
+use super::{Order, cast};
+use crate::run::{AnyError, Run, millis};
+use crate::table::{Table, percentile};
+
+const LABEL: &str = "losses";
+/// How long Redis lives before and after its file is known, in milliseconds, and how long it is dead.
+const LIVES: std::ops::RangeInclusive<u64> = 300..=3_000;
+const UNWRITTEN: std::ops::RangeInclusive<u64> = 0..=1_000;
+const DEAD: std::ops::RangeInclusive<u64> = 0..=2_000;
+
+pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Result<(), AnyError> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let losses = order.scaled(12.0, 2.0).ceil() as u32;
+    let mut stage = Stage::set(order, run).await?;
+    let pipelines = pipelines(3)?;
+    let probes = Probe::each(&stage)?;
+    let cast = cast::enter(&stage, &pipelines, order.either(30, 6)).await?;
+    stage.opened(&pipelines).await?;
+    let mut rng = run.rng(LABEL);
+    let mut resumed = Vec::new();
+    for _ in 0..losses {
+        tokio::time::sleep(millis(&mut rng, LIVES)).await;
+        let mut epochs = Vec::new();
+        for pipeline in &pipelines {
+            let head = stage.hubs.redis()?.head(pipeline).await?;
+            epochs.extend(head.map(|(epoch, _)| (pipeline, epoch)));
+        }
+        let acks = stage.oracle.acks();
+        let keep = stage.hubs.redis()?.written().await?;
+        epochs.iter().for_each(|(pipeline, epoch)| stage.oracle.secure(pipeline, epoch, acks));
+        tokio::time::sleep(millis(&mut rng, UNWRITTEN)).await;
+        stage.oracle.loses_end();
+        stage.hubs.redis()?.lose_power(keep, &mut rng).await?;
+        tokio::time::sleep(millis(&mut rng, DEAD)).await;
+        stage.hubs.redis()?.restart().await?;
+        resumed.push(Probe::all_take(&probes).await?.as_secs_f64() * 1_000.0);
+        stage.hubs.live()?;
+        stage.follows_the_log(&pipelines).await?;
+        if run.has_failed() {
+            break;
+        }
+    }
+
+    let outcome = cast.finish(&stage, &pipelines).await?;
+    table.add(LABEL, "losses of power under Redis", resumed.len().to_string());
+    let (median, most) = (percentile(&resumed, 50.0), percentile(&resumed, 100.0));
+    table.add(
+        LABEL,
+        "hubs take events after it answers, median; most",
+        format!("{median:.0} ms; {most:.0} ms"),
+    );
+    outcome.tell(table, LABEL);
+    Ok(())
+}
