@@ -353,12 +353,7 @@ impl Hub {
     }
 
     /// As [`settle`](Self::settle), for one that is behind.
-    async fn settle_missed(
-        &self,
-        room: &Arc<Room>,
-        outlet: u64,
-        question: &Question,
-    ) -> SubscribedPipeline {
+    async fn settle_missed(&self, room: &Arc<Room>, outlet: u64, question: &Question) -> SubscribedPipeline {
         let extent = self.0.log.extent(&room.id, &question.cursor, question.last).await;
         if let Err(error) = &extent {
             tracing::error!(%error, pipeline = %room.id, "a subscriber gets a state in place of a replay");
