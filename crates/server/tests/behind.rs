@@ -99,6 +99,20 @@ async fn a_poll_is_told_to_ask_again_and_not_given_the_past() {
 }
 
 #[tokio::test]
+async fn a_poll_that_is_held_gets_what_follows_its_cursor() {
+    let (hubs, logs, follower) = moved().await;
+    let cursor = follower.session.cursor().unwrap();
+    let address = format!("/api/pipelines/p/events?epoch={}&seq={}&wait=20", cursor.epoch, cursor.seq);
+    hubs[0].publish("p", json!([file("file:processing", "a")])).await;
+    let ((status, answer), ()) = tokio::join!(hubs[1].get(&address), async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        logs[1].let_tail_go();
+    });
+    assert_eq!((status, &answer["seq"]), (StatusCode::OK, &json!(4)), "{answer}");
+    assert_eq!(answer["events"][0]["event"], "file:processing");
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_beyond_the_log_is_ahead_at_once() {
     let (hubs, logs, mut follower) = moved().await;
     logs[1].let_tail_go();
