@@ -51,6 +51,7 @@ use crate::transport::SocketEnd;
 pub use build::{BuildError, HubBuilder, HubParts};
 pub(crate) use outlet::{Dialect, Outlet, Sent, Shared};
 pub(crate) use places::{Place, Places};
+pub(crate) use reach::{AGAIN, behind};
 pub(crate) use read::Found;
 pub(crate) use registry::{Registry, Scope};
 pub(crate) use reports::Way;

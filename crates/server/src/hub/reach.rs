@@ -2,7 +2,7 @@
 //! where the pipeline ends, and the room given a moment to get there. Only where several hubs share a log.
 //!
 //! *What it never does:* keep an answer back for long. A subscriber that cannot be judged keeps its cursor, hears nothing, and is judged as soon as
-//! the log answers; a poll is refused, and asks again.
+//! the log answers; so does a stream. A poll is held as long as it allows, and then refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use super::{Hub, Question, Room};
 
 /// How long is waited for it at most.
 const WITHIN: Duration = Duration::from_secs(1);
-/// How long after that it is tried again, for a subscriber.
-const AGAIN: Duration = Duration::from_millis(250);
+/// How long after that it is tried again.
+pub(crate) const AGAIN: Duration = Duration::from_millis(250);
 
 impl Hub {
     /// Whether a cursor may be of what this hub only does not know yet.
@@ -95,7 +95,7 @@ fn believed(room: &Room) -> SubscribedPipeline {
 }
 
 /// What a poll is told that cannot be judged.
-pub(super) fn behind() -> Problem {
+pub(crate) fn behind() -> Problem {
     Problem::new(
         Code::StoreUnavailable,
         "This hub has not followed the store as far as this cursor. Ask again in a moment, or another hub.",

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use ragpulse_protocol::status::ResetReason;
 use ragpulse_protocol::{Cursor, Epoch, PipelineStatus, Problem};
 
-use super::reach::behind;
 use super::snapshot::fitted;
 use super::{Hub, Read, Room, store_problem};
 use crate::log::{Page, Record};
@@ -15,6 +14,8 @@ use crate::log::{Page, Record};
 pub(crate) enum Found {
     /// There is no such pipeline.
     Unknown,
+    /// The cursor is of what another hub knows, and this one does not yet. To be asked again soon.
+    Behind,
     /// The events after the cursor, none at the end, and whether they reach the end.
     Events { epoch: Epoch, records: Vec<Arc<Record>>, up_to_date: bool },
     /// The state, where there is no cursor or no history after it.
@@ -32,7 +33,7 @@ impl Hub {
         if let Some(cursor) = cursor.filter(|cursor| self.may_be_behind(room, Some(cursor)))
             && !self.reach(room, cursor).await
         {
-            return Err(behind());
+            return Ok(Found::Behind);
         }
         let epoch = match room.read(cursor, limit) {
             Read::Unknown => return Ok(Found::Unknown),

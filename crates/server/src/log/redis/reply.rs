@@ -44,6 +44,10 @@ impl From<RedisError> for Fault {
                 "it is a node of a Redis Cluster, which this hub does not speak to ({error})"
             )),
             Some("OOM") => Self::Full(error.to_string()),
+            // Redis 6.2 wraps what a script runs into.
+            Some("ERR") if error.to_string().contains("-OOM command not allowed") => {
+                Self::Full(error.to_string())
+            }
             // It starts, follows another one, or does not reach its disk: it may be ours again, or another may.
             Some("LOADING" | "READONLY" | "MASTERDOWN" | "MISCONF" | "BUSY" | "NOREPLICAS") => {
                 Self::Gone(error.to_string())

@@ -91,7 +91,8 @@ impl Session {
             .set_response_timeout(Some(ANSWER_WITHIN));
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         fit_for_a_log(&mut connection).await?;
-        let fsync = if waits_for_disk(&mut connection).await { "always" } else { "" };
+        let file = file(&mut connection).await;
+        let fsync = if file == File::Always { "always" } else { "" };
         let mut lives = Vec::with_capacity(usize::from(keys.shards()));
         for number in 0..keys.shards() {
             let shard = keys.shard(number);
@@ -100,6 +101,9 @@ impl Session {
             call.arg(new_epoch().as_str()).arg(fsync).arg(FORMAT).arg(keys.shards());
             call.arg(if renew { "renew" } else { "" });
             lives.push(life(&Reply::of(call.query_async(&mut connection).await?)?)?);
+        }
+        if file != File::None && lives.iter().any(|life| matches!(life.how, Opened::Kept | Opened::Renewed)) {
+            write_file_anew(&mut connection).await;
         }
         // Only now: a server that does not know the scripts is one that was not opened.
         let mut names = Vec::with_capacity(SCRIPTS.len());
@@ -170,15 +174,44 @@ async fn fit_for_a_log(connection: &mut MultiplexedConnection) -> Result<(), Fau
     Ok(())
 }
 
-/// Whether each write waits for the disk. Where that is not told, it does not.
-async fn waits_for_disk(connection: &mut MultiplexedConnection) -> bool {
+/// Whether there is a file of all writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum File {
+    None,
+    Sometime,
+    /// Each write waits until it is on the disk.
+    Always,
+}
+
+/// Where it is not told there is none.
+async fn file(connection: &mut MultiplexedConnection) -> File {
     let mut told = Vec::new();
     for setting in ["appendonly", "appendfsync"] {
         let answer: Result<Vec<String>, _> =
             redis::cmd("CONFIG").arg("GET").arg(setting).query_async(connection).await;
         told.push(answer.ok().and_then(|pair| pair.into_iter().nth(1)));
     }
-    told == [Some("yes".to_owned()), Some("always".to_owned())]
+    match (told[0].as_deref(), told[1].as_deref()) {
+        (Some("yes"), Some("always")) => File::Always,
+        (Some("yes"), _) => File::Sometime,
+        _ => File::None,
+    }
+}
+
+/// After the server was started again. A loss of power may have left the first half of an append at the end of the file: this start has left it
+/// out, but what is written now stands behind it, and the next start would carry it out together with that. A file that is written anew from
+/// memory has no such half.
+async fn write_file_anew(connection: &mut MultiplexedConnection) {
+    let done: Result<Value, _> = redis::cmd("BGREWRITEAOF").query_async(connection).await;
+    match done {
+        Ok(_) => tracing::info!("Redis was started again, and writes its append-only file anew"),
+        // One that is under way already is as good.
+        Err(error) => tracing::warn!(
+            %error,
+            "Redis was started again and does not write its append-only file anew; if the power was lost, run redis-check-aof --fix on \
+             the file while the server is down"
+        ),
+    }
 }
 
 fn life(reply: &Reply) -> Result<Life, Fault> {

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::extract::{Params, Refusal, Told, Viewed};
 use crate::auth::{Act, Audience, Caller, Pass};
-use crate::hub::{Found, Hub, Way};
+use crate::hub::{AGAIN, Found, Hub, Way, behind};
 use crate::log::Record;
 use crate::metrics::table::{self, DeliveredEvent, Poll, Transport};
 
@@ -92,7 +92,7 @@ async fn answer(
         head.borrow_and_update();
         let found = hub.read(&room, cursor.as_ref(), limit).await?;
         let empty = match &found {
-            Found::Unknown => true,
+            Found::Unknown | Found::Behind => true,
             Found::Events { records, .. } => records.is_empty(),
             Found::State(..) => false,
         };
@@ -107,8 +107,10 @@ async fn answer(
             return render(found, cursor, hub.audience(&caller.who, pipeline));
         }
         was_held = true;
+        let again = matches!(found, Found::Behind);
         tokio::select! {
             _ = head.changed() => {}
+            () = tokio::time::sleep(AGAIN), if again => {}
             _ = closing.changed() => {}
             problem = over(&mut pass) => return Err(problem.into()),
             () = tokio::time::sleep_until(deadline) => {}
@@ -121,6 +123,7 @@ async fn answer(
 fn count(hub: &Hub, pipeline: &PipelineId, found: &Found, had_cursor: bool, was_held: bool) {
     let (metrics, way) = (&hub.0.metrics, table::Way::Poll);
     let result = match found {
+        Found::Behind => return,
         Found::Unknown => Poll::Unknown,
         Found::Events { records, .. } if records.is_empty() => Poll::Empty,
         Found::Events { records, .. } => {
@@ -166,6 +169,7 @@ struct Lines<'a> {
 
 fn render(found: Found, cursor: Option<Cursor>, audience: Audience) -> Result<Response, Refusal> {
     Ok(match found {
+        Found::Behind => return Err(behind().into()),
         Found::Unknown => json(&EventsPage {
             epoch: None,
             seq: 0,

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::events::unwritable;
 use super::extract::{Params, Refusal, Viewed};
 use crate::auth::{Act, Audience, Caller, Pass};
-use crate::hub::{Found, Hub, Place, Room};
+use crate::hub::{AGAIN, Found, Hub, Place, Room};
 use crate::log::Record;
 use crate::metrics::table::{DeliveredEvent, Transport, Way};
 
@@ -97,10 +97,12 @@ impl Reader {
                 Ok(found) => found,
                 Err(problem) => return Some(self.end(&problem)),
             };
+            let again = matches!(found, Found::Behind);
             if !self.take(found) {
                 self.live = true;
                 tokio::select! {
                     _ = self.head.changed() => {}
+                    () = tokio::time::sleep(AGAIN), if again => {}
                     _ = self.closing.changed() => {}
                     problem = self.pass.over() => return Some(self.end(&problem)),
                 }
@@ -120,6 +122,7 @@ impl Reader {
     fn take(&mut self, found: Found) -> bool {
         let audience = self.hub.audience(&self.caller.who, &self.room.id);
         match found {
+            Found::Behind => false,
             Found::Unknown => {
                 // Forgotten, or not there yet. Who has heard the end of one life has no cursor in the next; who has not
                 // keeps theirs, so that the next life begins for them with its state and the reason.
