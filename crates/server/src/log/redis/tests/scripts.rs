@@ -267,7 +267,7 @@ async fn without_memory_nothing_is_done() {
     let server = Server::start(Disk::None).await;
     let session = server.session("t").await;
     Try { ids: vec![Some(1)], ..Try::default() }.ok(&session).await;
-    server.say(&["CONFIG", "SET", "maxmemory", "1mb"]).await;
+    server.say(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let more = Try { on: at("e1", 1), ids: vec![Some(2); 1], ..Try::default() };
     assert!(matches!(more.by(&session).await, Err(Fault::Full(_))));
     assert_eq!(entries(&session, "p", 0).await.len(), 1, "it can be read");
