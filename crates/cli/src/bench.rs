@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use ragpulse_client::{Reporter, TransportChoice};
+use ragpulse_client::Reporter;
 use ragpulse_protocol::command::PublishReceipt;
 use ragpulse_protocol::{PipelineId, Report};
 use serde_json::json;
@@ -22,6 +22,7 @@ use self::viewers::{Tally, Viewers};
 use crate::HubOptions;
 use crate::failure::Failure;
 use crate::hub_client::HubClient;
+use crate::hub_options::Choice;
 use crate::signals;
 
 /// What all viewers together may be sent: each of them keeps a bit of each event.
@@ -60,13 +61,6 @@ pub(crate) struct Options {
     json: bool,
     #[command(flatten)]
     hub: HubOptions,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Choice {
-    Auto,
-    Websocket,
-    Polling,
 }
 
 pub(crate) async fn run(mut options: Options) -> Result<(), Failure> {
@@ -152,11 +146,7 @@ async fn load(
         tally.set_known(false);
         failure
     })?;
-    let choice = match options.transport {
-        Choice::Auto => TransportChoice::Auto,
-        Choice::Websocket => TransportChoice::Websocket,
-        Choice::Polling => TransportChoice::Polling,
-    };
+    let choice = options.transport.into();
     let viewers = Viewers::connect(&options.hub, pipeline, options.subscribers, choice, tally).await?;
     if !options.json {
         let Options { subscribers, rate, seconds, .. } = options;

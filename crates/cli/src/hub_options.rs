@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ragpulse_client::reporter::ReporterBuilder;
 use ragpulse_client::subscriber::SubscriberBuilder;
-use ragpulse_client::{TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, TokenFile};
+use ragpulse_client::{TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, TokenFile, TransportChoice};
 
 use crate::failure::Failure;
 
@@ -24,6 +24,24 @@ pub(crate) struct HubOptions {
     /// and when the hub does not take it. [env: RAGPULSE_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+}
+
+/// By what it is followed.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Choice {
+    Auto,
+    Websocket,
+    Polling,
+}
+
+impl From<Choice> for TransportChoice {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::Auto => Self::Auto,
+            Choice::Websocket => Self::Websocket,
+            Choice::Polling => Self::Polling,
+        }
+    }
 }
 
 /// With what the hub is spoken to.

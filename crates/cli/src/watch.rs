@@ -20,7 +20,7 @@ mod terminal;
 use std::io::{IsTerminal, Write};
 
 use clap::Args;
-use ragpulse_client::{Subscriber, Transport, TransportChoice, Update, What};
+use ragpulse_client::{Subscriber, Transport, Update, What};
 use ragpulse_protocol::PipelineId;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use crate::HubOptions;
 use crate::failure::Failure;
 use crate::hub_client::HubClient;
+use crate::hub_options::Choice;
 use crate::line::{self, say};
 use crate::signals;
 
@@ -50,13 +51,6 @@ pub(crate) struct Options {
     transport: Choice,
     #[command(flatten)]
     hub: HubOptions,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Choice {
-    Auto,
-    Websocket,
-    Polling,
 }
 
 pub(crate) async fn run(mut options: Options) -> Result<(), Failure> {
@@ -98,11 +92,7 @@ impl Options {
 
 /// Sets up the subscription to the pipelines asked for, or to all.
 fn subscribe(options: &Options) -> Result<Subscriber, Failure> {
-    let choice = match options.transport {
-        Choice::Auto => TransportChoice::Auto,
-        Choice::Websocket => TransportChoice::Websocket,
-        Choice::Polling => TransportChoice::Polling,
-    };
+    let choice = options.transport.into();
     let mut builder = Subscriber::builder(&options.hub.url).transport(choice);
     builder = match options.pipelines.as_slice() {
         [] => builder.all_pipelines(),

@@ -12,6 +12,7 @@ mod kills;
 mod leases;
 mod losses;
 mod nodes;
+mod outage;
 mod probe;
 mod restarts;
 mod shutdown;

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use ragpulse_client::TransportChoice;
 use ragpulse_protocol::PipelineId;
 
-use super::probe::Probe;
-use super::stage::{Stage, pipelines};
-use super::{Order, cast};
+use super::Order;
+use super::outage::Outage;
+use super::stage::Stage;
 use crate::client::{self, Client, Habits};
 use crate::oracle::Log;
 use crate::proxy::Lane;
 use crate::report::publisher::Publisher;
 use crate::run::{AnyError, Run, millis};
-use crate::table::{Table, percentile};
+use crate::table::Table;
 
 const LABEL: &str = "flushed";
 /// How long anybody may keep what is gone: the pauses of the client library are the longest part.
@@ -24,23 +24,16 @@ const FORGOTTEN_WITHIN: Duration = Duration::from_secs(40);
 pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Result<(), AnyError> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let times = order.scaled(5.0, 1.0).ceil() as u32;
-    let mut stage = Stage::set(order, run).await?;
-    let pipelines = pipelines(3)?;
-    let probes = Probe::each(&stage)?;
-    let cast = cast::enter(&stage, &pipelines, order.either(30, 6)).await?;
-    stage.opened(&pipelines).await?;
-    let mut rng = run.rng(LABEL);
-    let mut resumed = Vec::new();
+    let mut outage = Outage::set(order, run, LABEL).await?;
     let (mut kept, mut watchers) = (0, 0);
     for round in 1..=times {
         let still = PipelineId::new(format!("still-{round}"))?;
-        let (lanes, clients) = watch(&stage, &still).await?;
-        tokio::time::sleep(millis(&mut rng, 300..=2_500)).await;
-        stage.oracle.is_emptied();
-        stage.hubs.redis()?.flush().await?;
-        resumed.push(Probe::all_take(&probes).await?.as_secs_f64() * 1_000.0);
-        stage.hubs.live()?;
-        kept += forgotten(&stage, &still, &clients).await;
+        let (lanes, clients) = watch(&outage.stage, &still).await?;
+        tokio::time::sleep(millis(&mut outage.rng, 300..=2_500)).await;
+        outage.stage.oracle.is_emptied();
+        outage.stage.hubs.redis()?.flush().await?;
+        outage.over().await?;
+        kept += forgotten(&outage.stage, &still, &clients).await;
         watchers += clients.len();
         drop(lanes);
         if run.has_failed() {
@@ -48,14 +41,9 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
         }
     }
 
-    let outcome = cast.finish(&stage, &pipelines).await?;
-    let mut row = |what: &str, value: String| table.add(LABEL, what, value);
-    row("times Redis was emptied", resumed.len().to_string());
-    let (median, most) = (percentile(&resumed, 50.0), percentile(&resumed, 100.0));
-    row("hubs take events after it, median; most", format!("{median:.0} ms; {most:.0} ms"));
-    row("watchers of what is gone; that kept a state", format!("{watchers}; {kept}"));
-    outcome.tell(table, LABEL);
-    Ok(())
+    let done = ("times Redis was emptied", outage.times().to_string());
+    let watchers = ("watchers of what is gone; that kept a state", format!("{watchers}; {kept}"));
+    outage.finish(table, done, "", Some(watchers)).await
 }
 
 /// A pipeline of which nobody reports any more, and one subscriber of each kind that has its state.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use ragpulse_protocol::{Code, PipelineId};
 use reqwest::StatusCode;
 
+use super::Order;
+use super::outage::Outage;
 use super::probe::Probe;
-use super::stage::{Stage, pipelines};
-use super::{Order, cast};
+use super::stage::Stage;
 use crate::run::{AnyError, Run, millis};
-use crate::table::{Table, percentile};
+use crate::table::Table;
 
 const LABEL: &str = "frozen";
 /// Longer than a hub waits for an answer of Redis.
@@ -20,32 +21,26 @@ const NOTICED_AFTER: Duration = Duration::from_secs(7);
 pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Result<(), AnyError> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let times = order.scaled(4.0, 1.0).ceil() as u32;
-    let mut stage = Stage::set(order, run).await?;
-    let pipelines = pipelines(3)?;
-    let probes = Probe::each(&stage)?;
-    let cast = cast::enter(&stage, &pipelines, order.either(30, 6)).await?;
-    stage.opened(&pipelines).await?;
-    let mut rng = run.rng(LABEL);
-    let (mut resumed, mut held) = (Vec::new(), 0.0);
+    let mut outage = Outage::set(order, run, LABEL).await?;
+    let mut held = 0.0;
     for _ in 0..times {
-        tokio::time::sleep(millis(&mut rng, 300..=2_000)).await;
-        Probe::all_take(&probes).await?;
-        stage.hubs.redis()?.freeze()?;
+        tokio::time::sleep(millis(&mut outage.rng, 300..=2_000)).await;
+        Probe::all_take(&outage.probes).await?;
+        outage.stage.hubs.redis()?.freeze()?;
         let begun = tokio::time::Instant::now();
         tokio::time::sleep(NOTICED_AFTER).await;
-        for probe in &probes {
-            check(&stage, probe, &pipelines[0]).await?;
+        for probe in &outage.probes {
+            check(&outage.stage, probe, &outage.pipelines[0]).await?;
         }
-        tokio::time::sleep(millis(&mut rng, 0..=order.either(20_000, 500))).await;
-        stage.hubs.redis()?.thaw()?;
+        tokio::time::sleep(millis(&mut outage.rng, 0..=order.either(20_000, 500))).await;
+        outage.stage.hubs.redis()?.thaw()?;
         held += begun.elapsed().as_secs_f64();
-        resumed.push(Probe::all_take(&probes).await?.as_secs_f64() * 1_000.0);
-        stage.hubs.live()?;
-        stage.follows_the_log(&pipelines).await?;
-        for probe in &probes {
-            let answer = probe.get(&format!("/api/pipelines/{}/events", pipelines[0])).await?;
+        outage.over().await?;
+        outage.stage.follows_the_log(&outage.pipelines).await?;
+        for probe in &outage.probes {
+            let answer = probe.get(&format!("/api/pipelines/{}/events", outage.pipelines[0])).await?;
             if answer.stale.is_some() {
-                stage.fail(format!("{} says that it is stale although Redis answers", probe.name));
+                outage.stage.fail(format!("{} says that it is stale although Redis answers", probe.name));
             }
         }
         if run.has_failed() {
@@ -53,16 +48,8 @@ pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Res
         }
     }
 
-    let outcome = cast.finish(&stage, &pipelines).await?;
-    table.add(LABEL, "times Redis stood still; seconds in all", format!("{}; {held:.0}", resumed.len()));
-    let (median, most) = (percentile(&resumed, 50.0), percentile(&resumed, 100.0));
-    table.add(
-        LABEL,
-        "hubs take events after it goes on, median; most",
-        format!("{median:.0} ms; {most:.0} ms"),
-    );
-    outcome.tell(table, LABEL);
-    Ok(())
+    let done = ("times Redis stood still; seconds in all", format!("{}; {held:.0}", outage.times()));
+    outage.finish(table, done, " goes on", None).await
 }
 
 /// What a hub does without Redis.

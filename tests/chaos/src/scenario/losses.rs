@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use super::probe::Probe;
-use super::stage::{Stage, pipelines};
-use super::{Order, cast};
+use super::Order;
+use super::outage::Outage;
 use crate::run::{AnyError, Run, millis};
-use crate::table::{Table, percentile};
+use crate::table::Table;
 
 const LABEL: &str = "losses";
 /// How long Redis lives before and after its file is known, in milliseconds, and how long it is dead.
@@ -18,44 +17,29 @@ const DEAD: std::ops::RangeInclusive<u64> = 0..=2_000;
 pub(crate) async fn run(order: &Order, run: &Arc<Run>, table: &mut Table) -> Result<(), AnyError> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let losses = order.scaled(12.0, 2.0).ceil() as u32;
-    let mut stage = Stage::set(order, run).await?;
-    let pipelines = pipelines(3)?;
-    let probes = Probe::each(&stage)?;
-    let cast = cast::enter(&stage, &pipelines, order.either(30, 6)).await?;
-    stage.opened(&pipelines).await?;
-    let mut rng = run.rng(LABEL);
-    let mut resumed = Vec::new();
+    let mut outage = Outage::set(order, run, LABEL).await?;
     for _ in 0..losses {
-        tokio::time::sleep(millis(&mut rng, LIVES)).await;
+        tokio::time::sleep(millis(&mut outage.rng, LIVES)).await;
         let mut epochs = Vec::new();
-        for pipeline in &pipelines {
-            let head = stage.hubs.redis()?.head(pipeline).await?;
+        for pipeline in &outage.pipelines {
+            let head = outage.stage.hubs.redis()?.head(pipeline).await?;
             epochs.extend(head.map(|(epoch, _)| (pipeline, epoch)));
         }
-        let acks = stage.oracle.acks();
-        let keep = stage.hubs.redis()?.written().await?;
-        epochs.iter().for_each(|(pipeline, epoch)| stage.oracle.secure(pipeline, epoch, acks));
-        tokio::time::sleep(millis(&mut rng, UNWRITTEN)).await;
-        stage.oracle.loses_end();
-        stage.hubs.redis()?.lose_power(keep, &mut rng).await?;
-        tokio::time::sleep(millis(&mut rng, DEAD)).await;
-        stage.hubs.redis()?.restart().await?;
-        resumed.push(Probe::all_take(&probes).await?.as_secs_f64() * 1_000.0);
-        stage.hubs.live()?;
-        stage.follows_the_log(&pipelines).await?;
+        let acks = outage.stage.oracle.acks();
+        let keep = outage.stage.hubs.redis()?.written().await?;
+        epochs.iter().for_each(|(pipeline, epoch)| outage.stage.oracle.secure(pipeline, epoch, acks));
+        tokio::time::sleep(millis(&mut outage.rng, UNWRITTEN)).await;
+        outage.stage.oracle.loses_end();
+        outage.stage.hubs.redis()?.lose_power(keep, &mut outage.rng).await?;
+        tokio::time::sleep(millis(&mut outage.rng, DEAD)).await;
+        outage.stage.hubs.redis()?.restart().await?;
+        outage.over().await?;
+        outage.stage.follows_the_log(&outage.pipelines).await?;
         if run.has_failed() {
             break;
         }
     }
 
-    let outcome = cast.finish(&stage, &pipelines).await?;
-    table.add(LABEL, "losses of power under Redis", resumed.len().to_string());
-    let (median, most) = (percentile(&resumed, 50.0), percentile(&resumed, 100.0));
-    table.add(
-        LABEL,
-        "hubs take events after it answers, median; most",
-        format!("{median:.0} ms; {most:.0} ms"),
-    );
-    outcome.tell(table, LABEL);
-    Ok(())
+    let done = ("losses of power under Redis", outage.times().to_string());
+    outage.finish(table, done, " answers", None).await
 }
