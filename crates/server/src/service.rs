@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 
+pub(crate) use connections::Pushed;
 pub use connections::{Connection, Connections, CuttableListener, Wire};
 pub use tls::{Tls, TlsError};
 

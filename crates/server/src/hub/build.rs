@@ -165,6 +165,7 @@ impl HubBuilder {
             next_outlet: AtomicU64::new(1),
         }));
         let (layer, socket) = transport::socket(&hub);
+        runtime.spawn(socket.flusher().run(hub.0.end.clone()));
         *hub.0.socket.lock() = Some(socket);
 
         for (queue, desks) in queues.into_iter().zip(desks) {

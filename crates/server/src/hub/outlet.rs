@@ -2,6 +2,9 @@
 
 use std::sync::OnceLock;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
+
 use ragpulse_protocol::PipelineId;
 use serde_json::value::RawValue;
 
@@ -45,18 +48,38 @@ pub(crate) trait Outlet: Send + Sync + 'static {
     }
 }
 
-/// What is made once of a message for all it goes to: name and payload as the one array that is sent.
+/// What is made once of a message for all it goes to. Always to be asked with the same message.
 #[derive(Debug, Default)]
-pub(crate) struct Shared(OnceLock<Box<RawValue>>);
+pub(crate) struct Shared {
+    array: OnceLock<Box<RawValue>>,
+    /// As it goes to the namespace that most are in.
+    root: OnceLock<Bytes>,
+    /// As it goes to others, of which there are a few.
+    others: Mutex<Vec<(Box<str>, Bytes)>>,
+}
 
 impl Shared {
-    /// The array of this message; always to be asked with the same one.
+    /// Name and payload as the one array that is sent.
     pub(crate) fn array(&self, event: &str, payload: &RawValue) -> &RawValue {
-        self.0.get_or_init(|| {
+        self.array.get_or_init(|| {
             let name = serde_json::to_string(event).unwrap_or_default();
             // It is made of two valid texts.
             RawValue::from_string(format!("[{name},{}]", payload.get()))
                 .unwrap_or_else(|_| RawValue::NULL.to_owned())
         })
+    }
+
+    /// The bytes that go to a namespace.
+    pub(crate) fn bytes(&self, namespace: &str, make: impl FnOnce() -> Bytes) -> Bytes {
+        if namespace == "/" {
+            return self.root.get_or_init(make).clone();
+        }
+        let mut others = self.others.lock();
+        if let Some((_, bytes)) = others.iter().find(|(name, _)| **name == *namespace) {
+            return bytes.clone();
+        }
+        let bytes = make();
+        others.push((namespace.into(), bytes.clone()));
+        bytes
     }
 }

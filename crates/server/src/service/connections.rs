@@ -4,24 +4,29 @@
 //! write does. So the stream itself has to fail, in both directions: the library ends a connection on an error of a
 //! read and only notes that of a write, and the task that reads has to be woken to see it.
 
+mod frames;
+mod line;
+
 use std::collections::HashMap;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use futures_util::task::AtomicWaker;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::line::Pushed;
+use self::line::{CLOSED, Line};
+#[cfg(test)]
+use super::STALLED;
 use super::doorstep::Inlet;
 
 /// The open connections of a server, and the hand that cuts them. Cheap to clone.
@@ -54,42 +59,6 @@ struct Inner {
     count: watch::Sender<usize>,
 }
 
-/// What a connection shares with the hand that may cut it.
-#[derive(Debug, Default)]
-struct Line {
-    cut: AtomicBool,
-    written: AtomicU64,
-    reader: AtomicWaker,
-    writer: AtomicWaker,
-}
-
-impl Line {
-    fn cut(&self) {
-        self.cut.store(true, Ordering::SeqCst);
-        self.reader.wake();
-        self.writer.wake();
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if self.cut.load(Ordering::SeqCst) {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was cut"));
-        }
-        Ok(())
-    }
-}
-
-/// As the waker of a timer: both tasks have to know.
-impl Wake for Line {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.reader.wake();
-        self.writer.wake();
-    }
-}
-
 impl Connections {
     /// Connections of which each is cut when its peer accepts no byte for `stalled` while there is something to write.
     pub fn new(stalled: Duration) -> Self {
@@ -103,8 +72,8 @@ impl Connections {
     }
 
     /// Puts a stream among them.
-    pub fn wrap<S>(&self, stream: S) -> Connection<S> {
-        let line = Arc::new(Line::default());
+    pub fn wrap(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Connection {
+        let line = Line::new(Some(Box::new(stream)), self.0.stalled);
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.0.count.send_modify(|count| *count += 1);
         self.0.open.lock().insert(number, line.clone());
@@ -112,8 +81,7 @@ impl Connections {
         if self.0.cut.is_cancelled() {
             line.cut();
         }
-        let place = Place { number, line, all: self.clone() };
-        Connection { stream, waiting: None, place, inlet: None }
+        Connection { place: Place { number, line, all: self.clone() }, inlet: None }
     }
 
     /// A listener whose connections are among them, for `axum::serve`.
@@ -161,140 +129,71 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.line.written.store(CLOSED, Ordering::Relaxed);
+        // Others may hold the line; the descriptor goes with the connection.
+        self.line.close();
+        self.line.set_closed();
         self.all.0.open.lock().remove(&self.number);
         self.all.0.count.send_modify(|count| *count -= 1);
     }
 }
 
-/// A stream that can be cut. Made by [`Connections`].
-pub struct Connection<S> {
-    // In this order: the descriptor is closed before the place is given up.
-    stream: S,
-    waiting: Option<Waiting>,
+/// A stream that can be cut, and beside which finished messages can be [put in line](Wire). Made by [`Connections`].
+pub struct Connection {
     place: Place,
     inlet: Option<Inlet>,
 }
 
-/// Something that the peer has not accepted yet.
-struct Waiting {
-    /// Runs until that is too long.
-    until: Pin<Box<Sleep>>,
-    what: What,
-}
-
-/// What waits. That a plain socket has nothing to flush does not mean that it accepts more.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Write,
-    Flush,
-}
-
-impl<S> std::fmt::Debug for Connection<S> {
+impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("number", &self.place.number).finish_non_exhaustive()
     }
 }
 
-impl<S> Connection<S> {
+impl Connection {
     /// Keeps a place at the doorstep for as long as it is open: an upgraded one outlives who served it.
     pub(super) fn hold(&mut self, inlet: Inlet) {
         self.inlet = Some(inlet);
     }
 
-    /// What has been written to this connection, in a form that the hub can look at.
+    /// What the hub has of this connection.
     pub fn wire(&self) -> Wire {
         Wire(self.place.line.clone())
     }
-
-    fn count(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count)) = &result {
-            self.place.line.written.fetch_add(*count as u64, Ordering::Relaxed);
-        }
-        result
-    }
-
-    /// Notes what came of a write or a flush, and has who waits for it woken when that takes too long.
-    fn note<T>(&mut self, cx: &mut Context<'_>, what: What, result: &Poll<io::Result<T>>) -> io::Result<()> {
-        if result.is_ready() {
-            if self.waiting.as_ref().is_some_and(|waiting| what == What::Write || waiting.what == what) {
-                self.waiting = None;
-            }
-            return Ok(());
-        }
-        let stalled = self.place.all.0.stalled;
-        self.waiting.get_or_insert_with(|| Waiting { until: Box::pin(tokio::time::sleep(stalled)), what });
-        self.place.line.writer.register(cx.waker());
-        self.check_time()
-    }
-
-    /// Cuts the connection where its peer has taken nothing for too long. To be called when wakers are registered: a
-    /// cut before that woke nobody.
-    fn check_time(&mut self) -> io::Result<()> {
-        let line = &self.place.line;
-        if let Some(waiting) = &mut self.waiting {
-            let both = Waker::from(line.clone());
-            if waiting.until.as_mut().poll(&mut Context::from_waker(&both)).is_ready() {
-                tracing::debug!(stalled = ?self.place.all.0.stalled, "a peer takes nothing and is cut");
-                line.cut();
-            }
-        }
-        line.check()
-    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+impl AsyncRead for Connection {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.place.line.check()?;
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if result.is_pending() {
-            self.place.line.reader.register(cx.waker());
-            // The task of the write may no longer be there to see that its time has run out.
-            self.check_time()?;
-        }
-        result
+        self.place.line.poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.place.line.check()?;
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(cx, What::Write, &result)?;
-        self.count(result)
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.place.line.poll_write(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.place.line.check()?;
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.note(cx, What::Write, &result)?;
-        self.count(result)
+        self.place.line.poll_write(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.place.line.check()?;
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
-        self.note(cx, What::Flush, &result)?;
-        result
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.place.line.poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.place.line.check()?;
-        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.note(cx, What::Flush, &result)?;
-        result
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.place.line.poll_shutdown(cx)
     }
 }
 
@@ -305,8 +204,11 @@ pub struct CuttableListener<L> {
     connections: Connections,
 }
 
-impl<L: Listener> Listener for CuttableListener<L> {
-    type Io = Connection<L::Io>;
+impl<L: Listener> Listener for CuttableListener<L>
+where
+    L::Io: 'static,
+{
+    type Io = Connection;
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
@@ -319,15 +221,13 @@ impl<L: Listener> Listener for CuttableListener<L> {
     }
 }
 
-/// How much has been written to a connection.
+/// A connection as the hub has it: how much has been written to it, and where finished messages are put in line.
 ///
-/// The hub looks for it as `ConnectInfo<Wire>` in the extensions of a request. Where it is there, what waits in the
-/// buffer of a socket is bounded in bytes too, and not only in messages.
+/// The hub looks for it as `ConnectInfo<Wire>` in the extensions of a request. Where it is there, what waits for a socket is
+/// bounded in bytes too, and not only in messages, and a delivery costs less: it goes to the connection without a way
+/// through the tasks of the Socket.IO library.
 #[derive(Debug, Clone)]
 pub struct Wire(Arc<Line>);
-
-/// What stands in the place of a count once the connection is closed.
-const CLOSED: u64 = u64::MAX;
 
 impl Wire {
     /// Whether the connection is closed: nothing goes over it any more.
@@ -337,29 +237,46 @@ impl Wire {
 
     /// Bytes written so far; beyond any count once it is closed.
     pub fn written(&self) -> u64 {
-        self.0.written.load(Ordering::Relaxed)
+        self.0.written()
+    }
+
+    /// Whether messages of this session of a namespace may be put in line: from when its client was told that it has entered it.
+    /// `None` until it was; `Some(false)` where it never will be, as this is no WebSocket.
+    pub(crate) fn takes(&self, namespace: &str, session: &str) -> Option<bool> {
+        self.0.takes(namespace, session)
+    }
+
+    /// Puts a finished frame in line, unless so many bytes or messages wait there.
+    pub(crate) fn push(&self, frame: &Bytes, most_bytes: usize, most_messages: usize) -> Pushed {
+        self.0.push(frame, most_bytes, most_messages)
+    }
+
+    /// Writes what is in line, as far as the peer takes it at once. The rest goes by itself.
+    pub(crate) fn flush(&self) {
+        self.0.flush();
     }
 
     /// One that the test closes.
     #[cfg(test)]
     pub(crate) fn closable() -> (Self, impl FnOnce()) {
-        let line = Arc::new(Line::default());
+        let line = Line::new(None, STALLED);
         let of = line.clone();
-        (Self(line), move || of.written.store(CLOSED, Ordering::Relaxed))
+        (Self(line), move || of.set_closed())
     }
 
     /// One to which the test writes.
     #[cfg(test)]
     pub(crate) fn manual() -> (Self, impl Fn(u64)) {
-        let line = Arc::new(Line::default());
+        let line = Line::new(None, STALLED);
         let of = line.clone();
-        (Self(line), move |bytes| {
-            of.written.fetch_add(bytes, Ordering::Relaxed);
-        })
+        (Self(line), move |bytes| of.write_by_hand(bytes))
     }
 }
 
-impl<L: Listener> Connected<IncomingStream<'_, CuttableListener<L>>> for Wire {
+impl<L: Listener> Connected<IncomingStream<'_, CuttableListener<L>>> for Wire
+where
+    L::Io: 'static,
+{
     fn connect_info(stream: IncomingStream<'_, CuttableListener<L>>) -> Self {
         stream.io().wire()
     }

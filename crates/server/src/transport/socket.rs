@@ -1,6 +1,8 @@
 //! Socket.IO: the namespaces of subscribers, of the reference application, and of reporters.
 
 mod commands;
+mod direct;
+mod flush;
 mod ingest;
 mod layer;
 mod message;
@@ -21,6 +23,7 @@ use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::Sid;
 use socketioxide::{SocketIo, TransportType};
 
+pub(crate) use flush::Flusher;
 pub use layer::HubLayer;
 pub(crate) use rights::Reviewer;
 
@@ -104,6 +107,11 @@ impl SocketEnd {
     /// What looks through the rights of its sockets.
     pub(crate) fn reviewer(&self) -> Reviewer {
         Reviewer(self.peers.clone())
+    }
+
+    /// What writes what is put in line for its sockets.
+    pub(crate) fn flusher(&self) -> Arc<Flusher> {
+        self.peers.flusher().clone()
     }
 
     /// The socket of a reporter.

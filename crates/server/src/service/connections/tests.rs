@@ -8,7 +8,7 @@ use super::*;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-type Half = (ReadHalf<Connection<DuplexStream>>, WriteHalf<Connection<DuplexStream>>);
+type Half = (ReadHalf<Connection>, WriteHalf<Connection>);
 
 fn pair(all: &Connections, room: usize) -> (Half, DuplexStream) {
     let (near, far) = duplex(room);
@@ -16,7 +16,7 @@ fn pair(all: &Connections, room: usize) -> (Half, DuplexStream) {
 }
 
 /// Reads until that fails, in a task of its own; gives the kind of the error.
-fn reader(mut half: ReadHalf<Connection<DuplexStream>>) -> JoinHandle<io::ErrorKind> {
+fn reader(mut half: ReadHalf<Connection>) -> JoinHandle<io::ErrorKind> {
     tokio::spawn(async move {
         let mut byte = [0];
         loop {
@@ -27,7 +27,7 @@ fn reader(mut half: ReadHalf<Connection<DuplexStream>>) -> JoinHandle<io::ErrorK
     })
 }
 
-fn writer(mut half: WriteHalf<Connection<DuplexStream>>, bytes: usize) -> JoinHandle<io::Result<()>> {
+fn writer(mut half: WriteHalf<Connection>, bytes: usize) -> JoinHandle<io::Result<()>> {
     tokio::spawn(async move { half.write_all(&vec![7; bytes]).await })
 }
 

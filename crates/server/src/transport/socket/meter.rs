@@ -17,6 +17,8 @@ use crate::service::Wire;
 #[derive(Debug)]
 pub(super) struct Meter {
     most: u64,
+    /// The connection of a session that began on a WebSocket: it stays with that.
+    begun_on: Option<Wire>,
     inner: Mutex<Inner>,
 }
 
@@ -58,9 +60,14 @@ impl Inner {
 }
 
 impl Meter {
-    fn new(most: u64, outflow: Outflow) -> Self {
+    fn new(most: u64, begun_on: Option<Wire>, outflow: Outflow) -> Self {
         let polled = matches!(outflow, Outflow::Polls).then(Instant::now);
-        Self { most, inner: Mutex::new(Inner { waiting: 0, answers: 0, outflow, polled }) }
+        Self { most, begun_on, inner: Mutex::new(Inner { waiting: 0, answers: 0, outflow, polled }) }
+    }
+
+    /// The connection of a session that began on a WebSocket.
+    pub(super) fn begun_on(&self) -> Option<Wire> {
+        self.begun_on.clone()
     }
 
     /// Whether as much waits as may.
@@ -160,14 +167,14 @@ impl Meters {
 
     /// The meter of a session that begins on a WebSocket.
     pub(super) fn of_wire(&self, wire: Option<Wire>) -> Arc<Meter> {
-        let meter = Meter::new(self.most, Outflow::Unknown);
+        let meter = Meter::new(self.most, wire.clone(), Outflow::Unknown);
         meter.upgraded(wire);
         Arc::new(meter)
     }
 
     /// The meter of a session that begins with polls.
     pub(super) fn of_polls(&self) -> Arc<Meter> {
-        Arc::new(Meter::new(self.most, Outflow::Polls))
+        Arc::new(Meter::new(self.most, None, Outflow::Polls))
     }
 
     /// Has the meter of a session found by later requests.

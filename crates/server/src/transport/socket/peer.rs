@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use ragpulse_protocol::{PipelineId, Problem};
 use serde_json::value::RawValue;
@@ -13,12 +15,15 @@ use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
 
+use super::direct::{self, Direct};
+use super::flush::Flusher;
 use super::message;
 use super::meter::{Meter, Meters};
 use super::rights::Rights;
 use crate::auth::{Audience, Caller};
 use crate::hub::{Dialect, Hub, Outlet, Place, Scope, Sent, Shared};
 use crate::metrics::table::DisconnectReason;
+use crate::service::Pushed;
 
 /// Who a socket's token says it is, and from where it came.
 #[derive(Clone, Default)]
@@ -52,8 +57,12 @@ pub(crate) struct Peer {
     pub(super) socket: SocketRef,
     pub(super) hub: Hub,
     meter: Arc<Meter>,
+    direct: Direct,
+    flusher: Arc<Flusher>,
     pub(super) rights: Rights,
     pub(super) follows: Mutex<Follows>,
+    /// It has left its namespace: nothing more is put in line for it.
+    left: AtomicBool,
 }
 
 /// What a peer has subscribed to.
@@ -98,9 +107,32 @@ impl Peer {
 
     /// Puts a message into its buffer however many bytes wait there, for what is said once.
     pub(super) fn tell(&self, event: &str, payload: &RawValue) -> Sent {
+        let now = || self.hub.0.clock.steady();
+        // It is said now; where it is not known yet by which way, it is this one.
+        if self.direct.way(self.socket.ns(), now) == direct::Way::Direct
+            || self.direct.by_library() == direct::Way::Direct
+        {
+            return self.put(&direct::frame(self.socket.ns(), event, payload));
+        }
         let bytes = event.len() + payload.get().len();
         self.meter.add(bytes);
         self.sent(self.socket.emit(event, payload), bytes)
+    }
+
+    /// Puts a finished frame in line.
+    fn put(&self, frame: &Bytes) -> Sent {
+        if self.left.load(Ordering::Acquire) {
+            return Sent::Gone;
+        }
+        match self.direct.push(frame, &self.hub.0.config.limits) {
+            (Pushed::Fresh, Some(wire)) => {
+                self.flusher.add(wire);
+                Sent::Buffered
+            }
+            (Pushed::Fresh | Pushed::Behind, _) => Sent::Buffered,
+            (Pushed::Full, _) => Sent::Full,
+            (Pushed::Closed, _) => Sent::Gone,
+        }
     }
 
     /// What became of a message that was counted.
@@ -119,13 +151,23 @@ impl Peer {
 }
 
 impl Peer {
-    /// Emits unless the right has ended, or as much waits as may.
-    fn emit_by(&self, event: &str, payload: &RawValue, emit: impl FnOnce() -> Result<(), SendError>) -> Sent {
+    /// Emits unless the right has ended, or as much waits as may: directly, or by the library.
+    fn emit_by(
+        &self,
+        bytes: usize,
+        frame: impl FnOnce(&str) -> Bytes,
+        emit: impl FnOnce() -> Result<(), SendError>,
+    ) -> Sent {
         if self.rights.are_cut() {
             return Sent::Gone;
         }
-        let bytes = event.len() + payload.get().len();
-        if self.meter.take(bytes) { self.sent(emit(), bytes) } else { Sent::Full }
+        match self.direct.way(self.socket.ns(), || self.hub.0.clock.steady()) {
+            direct::Way::Direct => self.put(&frame(self.socket.ns())),
+            direct::Way::Undecided if self.left.load(Ordering::Acquire) => Sent::Gone,
+            direct::Way::Undecided => Sent::Full,
+            direct::Way::Library if self.meter.take(bytes) => self.sent(emit(), bytes),
+            direct::Way::Library => Sent::Full,
+        }
     }
 }
 
@@ -147,11 +189,19 @@ impl Outlet for Peer {
     }
 
     fn emit(&self, event: &str, payload: &RawValue) -> Sent {
-        self.emit_by(event, payload, || self.socket.emit(event, payload))
+        self.emit_by(
+            event.len() + payload.get().len(),
+            |namespace| direct::frame(namespace, event, payload),
+            || self.socket.emit(event, payload),
+        )
     }
 
     fn emit_shared(&self, event: &str, payload: &RawValue, shared: &Shared) -> Sent {
-        self.emit_by(event, payload, || message::emit(&self.socket, event, payload, shared))
+        self.emit_by(
+            event.len() + payload.get().len(),
+            |namespace| shared.bytes(namespace, || direct::frame(namespace, event, payload)),
+            || message::emit(&self.socket, event, payload, shared),
+        )
     }
 }
 
@@ -159,6 +209,7 @@ impl Outlet for Peer {
 pub(super) struct Peers {
     hub: Hub,
     meters: Arc<Meters>,
+    flusher: Arc<Flusher>,
     peers: Mutex<HashMap<(String, Sid), Arc<Peer>>>,
 }
 
@@ -170,11 +221,16 @@ pub(super) fn of_session(socket: &SocketRef) -> Option<Arc<Meter>> {
 impl Peers {
     pub(super) fn new(hub: Hub) -> Self {
         let meters = Arc::new(Meters::new(hub.0.config.limits.socket_bytes));
-        Self { hub, meters, peers: Mutex::default() }
+        Self { hub, meters, flusher: Arc::default(), peers: Mutex::default() }
     }
 
     pub(super) fn meters(&self) -> &Arc<Meters> {
         &self.meters
+    }
+
+    /// What writes what is put in line for them.
+    pub(super) fn flusher(&self) -> &Arc<Flusher> {
+        &self.flusher
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -189,14 +245,18 @@ impl Peers {
             .or_insert_with(|| {
                 let id = self.hub.next_outlet_id();
                 self.hub.0.metrics.connected(id, self.hub.0.clock.now());
+                let meter = of_session(socket).unwrap_or_else(|| self.meters.of_wire(None));
                 Arc::new(Peer {
                     id,
                     dialect,
                     socket: socket.clone(),
                     hub: self.hub.clone(),
-                    meter: of_session(socket).unwrap_or_else(|| self.meters.of_wire(None)),
+                    direct: Direct::new(meter.begun_on(), socket.id.as_str()),
+                    meter,
+                    flusher: self.flusher.clone(),
                     rights: Rights::default(),
                     follows: Mutex::default(),
+                    left: AtomicBool::new(false),
                 })
             })
             .clone()
@@ -216,6 +276,7 @@ impl Peers {
         Kept::give_back(socket);
         let peer = self.peers.lock().remove(&(socket.ns().to_owned(), socket.id));
         if let Some(peer) = peer {
+            peer.left.store(true, Ordering::Release);
             self.hub.0.metrics.disconnected(peer.id, reason, self.hub.0.clock.now());
             let follows = std::mem::take(&mut *peer.follows.lock());
             for scope in &follows.scopes {
