@@ -27,6 +27,8 @@ use super::frames::Frames;
 const SLICES: usize = 64;
 /// A queue that was longer is given back to the allocator once it is empty: an idle connection is to be small.
 const KEPT: usize = 32;
+/// How often what is in line stands back for a write of the library that was announced. It comes at once; should it never, they go on.
+const STANDS_BACK: u16 = 256;
 /// What stands in the place of a count once the connection is closed.
 pub(super) const CLOSED: u64 = u64::MAX;
 
@@ -72,6 +74,8 @@ struct Io {
     gone: u64,
     /// The library waits for those that were in line before it.
     turn: Option<u64>,
+    /// How often others stood back since then.
+    stood_back: u16,
     /// Somebody was told that there is something to flush, and has not done it yet.
     fresh: bool,
     /// The peer takes no more: the task that reads goes on once it does.
@@ -130,6 +134,7 @@ impl Line {
                 pushed: 0,
                 gone: 0,
                 turn: None,
+                stood_back: 0,
                 fresh: false,
                 blocked: false,
                 unflushed: false,
@@ -265,7 +270,7 @@ impl Line {
         io.note(self, cx, What::Write, &result)?;
         let count = ready!(result)?;
         self.written.fetch_add(count as u64, Ordering::Relaxed);
-        io.turn = None;
+        (io.turn, io.stood_back) = (None, 0);
         let mut left = count;
         for part in bytes {
             let here = left.min(part.len());
@@ -314,14 +319,11 @@ impl Io {
 
     /// Whether the library has to let others go before it: what has begun, and between two frames what was there first.
     fn has_to_wait(&mut self) -> bool {
-        if self.in_first {
-            return true;
-        }
         if self.queue.is_empty() || !self.frames.is_between() {
             return false;
         }
         let turn = *self.turn.get_or_insert(self.pushed);
-        self.gone < turn
+        self.in_first || self.gone < turn
     }
 
     /// Goes on with what the peer did not take, or what had to wait for a frame of the library.
@@ -346,9 +348,15 @@ impl Io {
         let both = Waker::from(line.clone());
         let cx = &mut Context::from_waker(&both);
         while !self.queue.is_empty() && (self.in_first || self.frames.is_between()) {
+            let most = self.before_the_library();
+            if most == 0 {
+                // Its turn: else a peer that is slow would never get what the library sends, pings among it.
+                line.writer.wake();
+                break;
+            }
             let Some(stream) = &mut self.stream else { break };
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let waiting = self.queue.iter().zip(&mut slices);
+            let waiting = self.queue.iter().zip(&mut slices).take(most);
             let count = waiting.map(|(frame, slice)| *slice = IoSlice::new(frame)).count();
             let written = ready!(Pin::new(&mut **stream).poll_write_vectored(cx, &slices[..count]))?;
             if written == 0 {
@@ -371,6 +379,21 @@ impl Io {
             self.waiting.take_if(|waiting| waiting.what == What::Flush);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// How many of those in line may go now; none where it is the library's turn.
+    fn before_the_library(&mut self) -> usize {
+        let Some(turn) = self.turn else { return SLICES };
+        let before = usize::try_from(turn.saturating_sub(self.gone)).unwrap_or(SLICES).min(SLICES);
+        if before > 0 || self.in_first {
+            return before.max(1);
+        }
+        self.stood_back += 1;
+        if self.stood_back > STANDS_BACK {
+            (self.turn, self.stood_back) = (None, 0);
+            return SLICES;
+        }
+        0
     }
 
     /// So many bytes of the queue have gone.

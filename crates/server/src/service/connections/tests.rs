@@ -135,3 +135,195 @@ async fn what_is_written_is_counted() {
     far.read_to_string(&mut text).await.unwrap();
     assert_eq!((text.as_str(), all.open()), ("twelve bytes", 0));
 }
+
+/// What makes a connection a WebSocket.
+const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+
+/// A frame with a text of this letter.
+fn frame(letter: u8, length: u8) -> Vec<u8> {
+    [&[0x81, length][..], &vec![letter; length.into()]].concat()
+}
+
+fn text(wire: &Wire, letter: u8, length: u8) -> Pushed {
+    wire.push(&Bytes::from(frame(letter, length)), 1_000, 100)
+}
+
+/// A WebSocket over a pipe that holds so much.
+async fn websocket(all: &Connections, room: usize) -> (Half, Wire, DuplexStream) {
+    let (near, mut far) = duplex(room);
+    let near = all.wrap(near);
+    let wire = near.wire();
+    let (read, mut write) = split(near);
+    let mut head = vec![0; SWITCH.len()];
+    tokio::try_join!(write.write_all(SWITCH), far.read_exact(&mut head)).unwrap();
+    ((read, write), wire, far)
+}
+
+/// The next letters that come, a frame each.
+async fn letters(far: &mut DuplexStream, count: usize) -> String {
+    let mut letters = String::new();
+    for _ in 0..count {
+        let mut head = [0; 2];
+        far.read_exact(&mut head).await.unwrap();
+        assert_eq!(head[0], 0x81, "not the head of a frame, after {letters}");
+        let mut payload = vec![0; head[1].into()];
+        far.read_exact(&mut payload).await.unwrap();
+        assert!(payload.iter().all(|byte| *byte == payload[0]), "{payload:?} after {letters}");
+        letters.push(payload[0].into());
+    }
+    letters
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_in_line_goes_between_the_frames_of_the_library() {
+    let all = Connections::new(LIMIT);
+    let ((_read, mut write), wire, mut far) = websocket(&all, 1_000).await;
+    assert_eq!((text(&wire, b'a', 3), text(&wire, b'b', 3)), (Pushed::Fresh, Pushed::Behind));
+    wire.flush();
+    let library = frame(b'L', 100);
+    write.write_all(&library[..40]).await.unwrap();
+    // Not into the frame that has begun, however often it is tried.
+    assert_eq!(text(&wire, b'c', 3), Pushed::Fresh);
+    wire.flush();
+    wire.flush();
+    write.write_all(&library[40..]).await.unwrap();
+    assert_eq!(letters(&mut far, 4).await, "abLc");
+    // What was there before the library's next frame goes before it, flushed or not.
+    assert_eq!(text(&wire, b'd', 3), Pushed::Fresh);
+    write.write_all(&frame(b'M', 3)).await.unwrap();
+    assert_eq!(letters(&mut far, 2).await, "dM");
+    assert_eq!(wire.written(), (SWITCH.len() + 5 * 5 + 102) as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_peer_does_not_take_yet_goes_with_the_task_that_reads() {
+    let all = Connections::new(LIMIT);
+    let ((read, _write), wire, mut far) = websocket(&all, 8).await;
+    let reading = reader(read);
+    tokio::task::yield_now().await;
+    for letter in b'a'..=b'j' {
+        assert_ne!(text(&wire, letter, 4), Pushed::Full);
+    }
+    wire.flush();
+    assert_eq!(text(&wire, b'k', 4), Pushed::Behind, "somebody takes care of it");
+    assert_eq!(letters(&mut far, 11).await, "abcdefghijk");
+    assert!(!reading.is_finished());
+    assert_eq!(text(&wire, b'l', 4), Pushed::Fresh);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_library_has_its_turn_however_much_is_put_in_line() {
+    let all = Connections::new(LIMIT);
+    let ((read, mut write), wire, mut far) = websocket(&all, 8).await;
+    let _reading = reader(read);
+    for letter in b'a'..=b'e' {
+        text(&wire, letter, 4);
+    }
+    wire.flush();
+    let writing = tokio::spawn(async move {
+        write.write_all(&frame(b'L', 4)).await.unwrap();
+        write
+    });
+    let mut seen = String::new();
+    for letter in b'f'..=b'z' {
+        tokio::task::yield_now().await;
+        text(&wire, letter, 4);
+        wire.flush();
+        seen += &letters(&mut far, 1).await;
+    }
+    let at = seen.find('L').unwrap();
+    assert!((5..8).contains(&at), "{seen}");
+    let mut others = seen.clone();
+    others.remove(at);
+    assert!("abcdefghijklmnopqrstuvwxyz".starts_with(&others), "{seen}");
+    drop(writing.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_of_what_is_in_line_is_cut() {
+    let all = Connections::new(LIMIT);
+    let ((read, write), wire, mut far) = websocket(&all, 8).await;
+    let begun = Instant::now();
+    let reading = reader(read);
+    tokio::task::yield_now().await;
+    text(&wire, b'a', 100);
+    wire.flush();
+    // Whoever takes a little now and then stays.
+    for _ in 0..3 {
+        tokio::time::sleep(LIMIT - Duration::from_secs(1)).await;
+        far.read_exact(&mut [0]).await.unwrap();
+    }
+    assert_eq!(reading.await.unwrap(), io::ErrorKind::ConnectionAborted);
+    assert_eq!(begun.elapsed(), (LIMIT - Duration::from_secs(1)) * 3 + LIMIT);
+    assert_eq!(text(&wire, b'b', 1), Pushed::Closed);
+    drop(write);
+    assert!(wire.is_closed() && all.open() == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_of_the_library_that_waits_is_cut_though_more_is_put_in_line() {
+    let all = Connections::new(LIMIT);
+    let ((read, mut write), wire, mut far) = websocket(&all, 8).await;
+    let begun = Instant::now();
+    let reading = reader(read);
+    text(&wire, b'a', 4);
+    wire.flush();
+    let blocked = tokio::spawn(async move { write.write_all(&frame(b'L', 100)).await });
+    for _ in 0..LIMIT.as_secs() - 1 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        text(&wire, b'b', 4);
+        wire.flush();
+    }
+    assert!(!reading.is_finished());
+    assert_eq!(reading.await.unwrap(), io::ErrorKind::ConnectionAborted);
+    assert_eq!(begun.elapsed(), LIMIT);
+    assert!(blocked.await.unwrap().is_err());
+    // What was sent before it was cut is whole as far as it goes.
+    assert_eq!(letters(&mut far, 1).await, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_bounded_by_bytes_and_by_messages() {
+    let all = Connections::new(LIMIT);
+    let ((read, write), wire, mut far) = websocket(&all, 8).await;
+    let _reading = reader(read);
+    let message = Bytes::from(frame(b'a', 98));
+    for _ in 0..5 {
+        assert_ne!(wire.push(&message, 500, 100), Pushed::Full);
+    }
+    assert_eq!(wire.push(&message, 500, 100), Pushed::Full);
+    assert_eq!(wire.push(&message, 501, 5), Pushed::Full);
+    assert_ne!(wire.push(&message, 501, 6), Pushed::Full);
+    wire.flush();
+    letters(&mut far, 6).await;
+    assert_ne!(wire.push(&message, 1, 1), Pushed::Full, "nothing waits any more");
+    drop(write);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_a_close() {
+    let all = Connections::new(LIMIT);
+    let ((_read, mut write), wire, mut far) = websocket(&all, 1_000).await;
+    text(&wire, b'a', 3);
+    write.write_all(&[0x88, 0]).await.unwrap();
+    assert_eq!(text(&wire, b'b', 3), Pushed::Closed);
+    wire.flush();
+    assert_eq!(letters(&mut far, 1).await, "a");
+    drop((_read, write));
+    let mut rest = Vec::new();
+    far.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, [0x88, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_websocket_nothing_is_put_in_line_by_anybody() {
+    let all = Connections::new(LIMIT);
+    let (near, _far) = duplex(1_000);
+    let mut near = all.wrap(near);
+    let wire = near.wire();
+    assert_eq!(wire.takes("/", "s"), None);
+    near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    assert_eq!(wire.takes("/", "s"), Some(false));
+    drop(near);
+    assert_eq!((wire.takes("/", "s"), text(&wire, b'a', 1)), (Some(false), Pushed::Closed));
+}
