@@ -217,12 +217,17 @@ impl EventLog for SqliteLog {
         let Some(known) = self.shared.get(pipeline) else { return Ok(Extent::Unknown) };
         let (key, seq) = (known.key, after.seq);
         match known.extent_after(after) {
-            Extent::Held { .. } => {
-                let bytes = move |connection: &_| read::bytes(connection, key, seq, last);
-                Ok(Extent::Held { bytes: self.shared.read(bytes).await? })
-            }
-            other => Ok(other),
+            Extent::Held { .. } => {}
+            other => return Ok(other),
         }
+        let (first, bytes) =
+            self.shared.read(move |connection| read::bytes(connection, key, seq, last)).await?;
+        // It may have been trimmed, or forgotten, since it was looked at.
+        Ok(match first {
+            Some(first) if first != seq + 1 => Extent::Trimmed,
+            Some(_) => Extent::Held { bytes },
+            None => known.extent_after(after),
+        })
     }
 
     async fn files(&self, pipeline: &PipelineId, query: FilesQuery) -> Result<Option<FilesPage>, LogError> {

@@ -33,12 +33,21 @@ pub(super) fn after(
     rows.collect()
 }
 
-/// The bytes of the events after one place and up to another.
-pub(super) fn bytes(connection: &Connection, key: i64, after: u64, last: u64) -> rusqlite::Result<u64> {
+/// The bytes of the events after one place and up to another, and the number of the first of them that is there.
+pub(super) fn bytes(
+    connection: &Connection,
+    key: i64,
+    after: u64,
+    last: u64,
+) -> rusqlite::Result<(Option<u64>, u64)> {
     let mut query = connection.prepare_cached(
-        "SELECT coalesce(sum(octet_length(payload) + octet_length(name)), 0) FROM events WHERE place > ?1 AND place <= ?2",
+        "SELECT min(place), coalesce(sum(octet_length(payload) + octet_length(name)), 0) FROM events
+         WHERE place > ?1 AND place <= ?2",
     )?;
-    query.query_row(params![place(key, after), place(key, last)], |row| row.get(0))
+    query.query_row(params![place(key, after), place(key, last)], |row| {
+        let first: Option<i64> = row.get(0)?;
+        Ok((first.map(|first| (first - place(key, 0)).unsigned_abs()), row.get(1)?))
+    })
 }
 
 /// A page of what a query asks for.
