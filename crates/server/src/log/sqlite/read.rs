@@ -46,7 +46,7 @@ pub(super) fn bytes(
     )?;
     query.query_row(params![place(key, after), place(key, last)], |row| {
         let first: Option<i64> = row.get(0)?;
-        Ok((first.map(|first| (first - place(key, 0)).unsigned_abs()), row.get(1)?))
+        Ok((first.map(number), row.get(1)?))
     })
 }
 

@@ -195,6 +195,12 @@ impl Line {
         if io.stream.is_none() || io.frames.is_closing() || self.check().is_err() {
             return Pushed::Closed;
         }
+        if io.frames.is_other() {
+            // What the library writes is not understood any more: its client comes again, rather than to hear nothing.
+            drop(io);
+            self.cut();
+            return Pushed::Closed;
+        }
         if io.queued >= most_bytes || io.queue.len() >= most_messages {
             return Pushed::Full;
         }

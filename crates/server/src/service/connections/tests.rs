@@ -327,3 +327,13 @@ async fn where_there_is_no_websocket_nothing_is_put_in_line_by_anybody() {
     drop(near);
     assert_eq!((wire.takes("/", "s"), text(&wire, b'a', 1)), (Some(false), Pushed::Closed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_that_is_not_understood_any_more_is_cut() {
+    let all = Connections::new(LIMIT);
+    let ((read, mut write), wire, _far) = websocket(&all, 1_000).await;
+    let reading = reader(read);
+    write.write_all(&[0x81, 0x80 | 5]).await.unwrap();
+    assert_eq!(text(&wire, b'a', 1), Pushed::Closed);
+    assert_eq!(reading.await.unwrap(), io::ErrorKind::ConnectionAborted);
+}
