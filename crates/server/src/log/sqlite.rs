@@ -7,6 +7,7 @@
 //!
 //! *What it never does:* write to a file that is not its own, or share one with another hub.
 
+mod checkpoint;
 mod error;
 mod known;
 mod open;

@@ -240,10 +240,26 @@ impl Wire {
         self.0.written()
     }
 
-    /// Whether messages of this session of a namespace may be put in line: from when its client was told that it has entered it.
-    /// `None` until it was; `Some(false)` where it never will be, as this is no WebSocket.
-    pub(crate) fn takes(&self, namespace: &str, session: &str) -> Option<bool> {
-        self.0.takes(namespace, session)
+    /// Of the bytes written so far, those that the library wrote; beyond any count once it is closed.
+    pub(crate) fn by_library(&self) -> u64 {
+        self.0.by_library()
+    }
+
+    /// The library is about to tell the client that it has entered a namespace; gives the number of that entry, by which
+    /// [`takes`](Self::takes) is asked. `None` where it is not counted.
+    pub(crate) fn grant(&self, namespace: &str) -> Option<u64> {
+        self.0.grant(namespace)
+    }
+
+    /// Whether messages may be put in line for who has this entry to a namespace: from when its client was told of it. `None` until it was;
+    /// `Some(false)` where it never will be, as this is no WebSocket.
+    pub(crate) fn takes(&self, namespace: &str, entry: u64) -> Option<bool> {
+        self.0.takes(namespace, entry)
+    }
+
+    /// Fails both ways from now on.
+    pub(crate) fn cut(&self) {
+        self.0.cut();
     }
 
     /// Puts a finished frame in line, unless so many bytes or messages wait there.

@@ -27,6 +27,7 @@ pub(crate) use flush::Flusher;
 pub use layer::HubLayer;
 pub(crate) use rights::Reviewer;
 
+use self::direct::Entry;
 use self::peer::{Kept, Peers, Who};
 use crate::address::ClientAddress;
 use crate::auth::Caller;
@@ -178,6 +179,10 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
             async move {
                 let (_, place) = admit(&peers, &socket, auth.ok()).await?;
                 socket.extensions.insert(Kept::new(place));
+                let wire = peer::of_session(&socket).and_then(|meter| meter.begun_on());
+                if let Some(entry) = Entry::grant(wire, socket.ns()) {
+                    socket.extensions.insert(entry);
+                }
                 commands::register(&socket, &peers, dialect, implicit);
                 Ok::<(), Refused>(())
             }

@@ -173,7 +173,8 @@ fn set_up(connection: &Connection, options: &SqliteOptions) -> rusqlite::Result<
         Durability::Full => "FULL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
-    // 32 MiB of pages; the log before the file is moved into it every 16 MiB, and kept at most at 64.
+    // 32 MiB of pages; the log before the file is moved into it by the [checkpointer](super::checkpoint), what is left
+    // of it by the writer every 16 MiB; it is kept at most at 64.
     connection.pragma_update(None, "cache_size", -32_768)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;

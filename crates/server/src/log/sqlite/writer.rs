@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::super::fold::Fold;
 use super::super::place::{Placed, file_limits, opening, place as place_batches, trial};
 use super::super::{Appended, Batch, LogError, TailItem};
+use super::checkpoint::Checkpointer;
 use super::known::{Inner, Known, Shared, unwritten};
 use super::open::Opened;
 use super::schema::{MOST_KEYS, place};
@@ -89,6 +90,7 @@ pub(super) struct Writer {
     pub(super) states_at: Instant,
     pub(super) trim_at: Instant,
     pub(super) upkeep_fails: bool,
+    checkpointer: Checkpointer,
     _lock: File,
 }
 
@@ -98,6 +100,7 @@ impl Writer {
         let behind = |known: &Arc<Known>| known.with(|inner| inner.fold.state.seq > inner.written);
         let unwritten = opened.shared.all().into_iter().filter(behind).map(|known| (known.key, known));
         Self {
+            checkpointer: Checkpointer::start(&options.path),
             connection: opened.connection,
             unwritten: unwritten.collect(),
             shared: opened.shared,
@@ -223,6 +226,7 @@ impl Writer {
         if let Some(watch) = self.shared.watch.get() {
             watch.committed(began.elapsed());
         }
+        self.checkpointer.committed();
         Ok(outcomes)
     }
 
@@ -265,6 +269,7 @@ impl Writer {
 
     fn close(&mut self) -> Result<(), LogError> {
         self.shared.close();
+        self.checkpointer.stop();
         let close = |writer: &mut Self| -> rusqlite::Result<()> {
             writer.write_states(0)?;
             writer.connection.execute("UPDATE run SET clean = 1", [])?;

@@ -1,5 +1,5 @@
-//! What a library writes to a connection, followed byte by byte: whether it is a WebSocket, where its frames end, and which
-//! namespaces of Socket.IO were entered by it. Between two frames others may be put.
+//! What a library writes to a connection, followed byte by byte: whether it is a WebSocket, where its frames end, and how often
+//! each namespace of Socket.IO was entered by it. Between two frames others may be put.
 //!
 //! In: the bytes that the connection took, in their order, however they are cut. Pure. *What it never does:* change them, keep more of
 //! them than the start of one small frame, or believe that it is a WebSocket where the first answer was another.
@@ -10,7 +10,7 @@ const SWITCHING: &[u8] = b"HTTP/1.1 101 ";
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 /// A frame of text that says that a namespace was entered is shorter than this.
 const ENTERS: u64 = 512;
-/// How many namespaces are remembered: more than a hub has.
+/// Of how many namespaces entries are counted. Sockets of more go by the library.
 const NAMESPACES: usize = 128;
 
 const TEXT: u8 = 0x1;
@@ -25,8 +25,17 @@ pub(super) struct Frames {
     closing: bool,
     /// The small frame of text that is being written, as far as it is.
     small: Vec<u8>,
-    /// The last session of each namespace that was entered.
-    entered: Vec<(Box<str>, Box<str>)>,
+    entries: Vec<Entries>,
+}
+
+/// The entries to one namespace. A client may enter, leave and enter again, and the library gives it the same name each time.
+#[derive(Debug)]
+struct Entries {
+    namespace: Box<str>,
+    /// How many were granted.
+    granted: u64,
+    /// How many of them the client was told.
+    told: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +54,7 @@ enum At {
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { at: At::Start(0), in_message: false, closing: false, small: Vec::new(), entered: Vec::new() }
+        Self { at: At::Start(0), in_message: false, closing: false, small: Vec::new(), entries: Vec::new() }
     }
 }
 
@@ -118,19 +127,30 @@ impl Frames {
         let At::Payload { left: 0, small } = self.at else { return };
         if small {
             let text = std::mem::take(&mut self.small);
-            if let Some((namespace, session)) = entering(&text) {
-                self.enter(namespace, session);
+            if let Some(namespace) = entering(&text)
+                && let Some(entries) = self.entries_of(namespace)
+            {
+                entries.told += 1;
             }
         }
         self.at = At::Frame([0; 10], 0);
     }
 
-    fn enter(&mut self, namespace: &str, session: &str) {
-        if let Some((_, last)) = self.entered.iter_mut().find(|(name, _)| **name == *namespace) {
-            *last = session.into();
-        } else if self.entered.len() < NAMESPACES {
-            self.entered.push((namespace.into(), session.into()));
+    fn entries_of(&mut self, namespace: &str) -> Option<&mut Entries> {
+        self.entries.iter_mut().find(|entries| *entries.namespace == *namespace)
+    }
+
+    /// The library is about to say that a namespace is entered. Gives the number of that entry; `None` where it is not counted.
+    pub(super) fn grant(&mut self, namespace: &str) -> Option<u64> {
+        if let Some(entries) = self.entries_of(namespace) {
+            entries.granted += 1;
+            return Some(entries.granted);
         }
+        if self.entries.len() >= NAMESPACES {
+            return None;
+        }
+        self.entries.push(Entries { namespace: namespace.into(), granted: 1, told: 0 });
+        Some(1)
     }
 
     /// Whether a message may be put here.
@@ -148,18 +168,17 @@ impl Frames {
         matches!(self.at, At::Other)
     }
 
-    /// Whether this session of a namespace was told that it has entered.
-    pub(super) fn has_entered(&self, namespace: &str, session: &str) -> bool {
-        self.entered.iter().any(|(name, last)| **name == *namespace && **last == *session)
+    /// Whether the client was told of this entry.
+    pub(super) fn has_entered(&self, namespace: &str, entry: u64) -> bool {
+        self.entries.iter().any(|entries| *entries.namespace == *namespace && entries.told >= entry)
     }
 }
 
-/// The namespace and the session of a packet that says that it was entered: `40{"sid":"…"}`, `40/name,{"sid":"…"}`.
-fn entering(packet: &[u8]) -> Option<(&str, &str)> {
+/// The namespace of a packet that says that it was entered: `40{"sid":"…"}`, `40/name,{"sid":"…"}`.
+fn entering(packet: &[u8]) -> Option<&str> {
     let packet = std::str::from_utf8(packet.strip_prefix(b"40")?).ok()?;
     let (namespace, data) = if packet.starts_with('/') { packet.split_once(',')? } else { ("/", packet) };
-    let (session, _) = data.strip_prefix(r#"{"sid":""#)?.split_once('"')?;
-    Some((namespace, session))
+    data.starts_with(r#"{"sid":""#).then_some(namespace)
 }
 
 #[cfg(test)]
@@ -224,26 +243,31 @@ mod tests {
 
     #[test]
     fn who_has_entered_is_known_by_namespace() {
-        let mut frames = after(&[HEAD, &frame(0x81, br#"40{"sid":"one"}"#)]);
-        assert!(frames.has_entered("/", "one") && !frames.has_entered("/", "two"));
-        frames.pass(&frame(0x81, br#"40/confluence,{"sid":"two"}"#));
-        frames.pass(&frame(0x81, br#"40{"sid":"three"}"#));
-        assert!(frames.has_entered("/confluence", "two") && frames.has_entered("/", "three"));
-        assert!(!frames.has_entered("/", "one"), "it has entered anew");
+        let mut frames = after(&[HEAD]);
+        assert_eq!((frames.grant("/"), frames.grant("/confluence")), (Some(1), Some(1)));
+        frames.pass(&frame(0x81, br#"40{"sid":"one"}"#));
+        assert!(frames.has_entered("/", 1) && !frames.has_entered("/confluence", 1));
+        frames.pass(&frame(0x81, br#"40/confluence,{"sid":"one"}"#));
+        assert!(frames.has_entered("/confluence", 1));
+        // It leaves and enters again, under the same name.
+        assert_eq!(frames.grant("/"), Some(2));
+        assert!(!frames.has_entered("/", 2));
         // What only looks so.
         for packet in [
             r#"44{"sid":"x"}"#,
             r#"430["40{\"sid\":\"x\"}"]"#,
             "40",
             "40/x",
-            r#"40{"sid":"x"#,
-            "4\u{30}\u{e9}",
+            "40/confluence",
+            r#"41{"sid":"x"}"#,
         ] {
             frames.pass(&frame(0x81, packet.as_bytes()));
-            assert!(!frames.has_entered("/", "x"), "{packet}");
+            assert!(!frames.has_entered("/", 2), "{packet}");
         }
         frames.pass(&frame(0x82, br#"40{"sid":"x"}"#));
-        assert!(!frames.has_entered("/", "x"), "it is binary");
+        assert!(!frames.has_entered("/", 2), "it is binary");
+        frames.pass(&frame(0x81, br#"40{"sid":"one"}"#));
+        assert!(frames.has_entered("/", 2) && !frames.has_entered("/confluence", 2));
         assert!(frames.is_between() && frames.small.capacity() == 0);
     }
 
@@ -251,9 +275,10 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let mut frames = after(&[HEAD]);
         for number in 0..1_000 {
-            frames.pass(&frame(0x81, format!(r#"40/n{number},{{"sid":"s"}}"#).as_bytes()));
+            assert_eq!(frames.grant(&format!("/n{number}")).is_some(), number < NAMESPACES);
+            frames.pass(&frame(0x81, format!(r#"40/m{number},{{"sid":"s"}}"#).as_bytes()));
         }
-        assert_eq!(frames.entered.len(), NAMESPACES);
+        assert_eq!(frames.entries.len(), NAMESPACES);
     }
 
     proptest! {
@@ -271,6 +296,7 @@ mod tests {
             bytes.extend(frame(0x81, br#"40{"sid":"last"}"#));
             ends.push(bytes.len());
             let mut frames = Frames::default();
+            frames.grant("/");
             let (mut at, mut cut) = (0, cuts.iter().cycle());
             while at < bytes.len() {
                 let to = (at + cut.next().unwrap()).min(bytes.len());
@@ -278,7 +304,7 @@ mod tests {
                 at = to;
                 prop_assert_eq!(frames.is_between(), ends.contains(&at));
             }
-            prop_assert!(frames.has_entered("/", "last"));
+            prop_assert!(frames.has_entered("/", 1));
         }
 
         #[test]

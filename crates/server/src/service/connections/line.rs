@@ -1,8 +1,8 @@
 //! The line: one connection as those share it who write to it. The library that owns it writes through [`Connection`](super::Connection);
 //! finished messages are put in line beside it, and go out between two frames of the library. Who comes first goes first.
 //!
-//! The lock is held for a write that does not wait. What the peer does not take yet is gone on with by the library's task that reads,
-//! which is always there; and what the library itself writes waits for what was in line before it.
+//! The lock is held for writes that do not wait. What the peer does not take yet is gone on with by the library's task that reads, or, once
+//! that has ended, by the one that closes; and what the library itself writes waits for what was in line before it.
 //!
 //! *What it never does:* put anything into a frame of the library, wait, or keep more in line than it is told.
 
@@ -42,6 +42,8 @@ pub(super) struct Line {
     stalled: Duration,
     cut: AtomicBool,
     written: AtomicU64,
+    /// Of these, what the library wrote.
+    by_library: AtomicU64,
     reader: AtomicWaker,
     writer: AtomicWaker,
     io: Mutex<Io>,
@@ -72,6 +74,8 @@ struct Io {
     /// How many were ever put in line, and how many have gone.
     pushed: u64,
     gone: u64,
+    /// The library has begun a write that the stream did not take. It has to come with the same bytes again: a stream may have them already.
+    offered: bool,
     /// The library waits for those that were in line before it.
     turn: Option<u64>,
     /// How often others stood back since then.
@@ -123,6 +127,7 @@ impl Line {
             stalled,
             cut: AtomicBool::new(false),
             written: AtomicU64::new(0),
+            by_library: AtomicU64::new(0),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             io: Mutex::new(Io {
@@ -133,6 +138,7 @@ impl Line {
                 in_first: false,
                 pushed: 0,
                 gone: 0,
+                offered: false,
                 turn: None,
                 stood_back: 0,
                 fresh: false,
@@ -170,23 +176,35 @@ impl Line {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// Of what was written, what the library wrote.
+    pub(super) fn by_library(&self) -> u64 {
+        self.by_library.load(Ordering::Relaxed)
+    }
+
     /// After it is closed: beyond any count.
     pub(super) fn set_closed(&self) {
         self.written.store(CLOSED, Ordering::Relaxed);
+        self.by_library.store(CLOSED, Ordering::Relaxed);
     }
 
     #[cfg(test)]
     pub(super) fn write_by_hand(&self, bytes: u64) {
         self.written.fetch_add(bytes, Ordering::Relaxed);
+        self.by_library.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Whether messages of a session may be put in line: `None` until it is known.
-    pub(super) fn takes(&self, namespace: &str, session: &str) -> Option<bool> {
+    /// The library is about to say that a namespace is entered; gives the number of that entry.
+    pub(super) fn grant(&self, namespace: &str) -> Option<u64> {
+        self.io.lock().frames.grant(namespace)
+    }
+
+    /// Whether messages may be put in line for who has entered a namespace with this number: `None` until it is known.
+    pub(super) fn takes(&self, namespace: &str, entry: u64) -> Option<bool> {
         let io = self.io.lock();
         if io.stream.is_none() || io.frames.is_other() {
             return Some(false);
         }
-        io.frames.has_entered(namespace, session).then_some(true)
+        io.frames.has_entered(namespace, entry).then_some(true)
     }
 
     /// Puts a finished frame in line, unless so much waits there.
@@ -268,14 +286,17 @@ impl Line {
         if io.has_to_wait() {
             let result = io.drain(self);
             io.blocked = result.is_pending();
-            io.note(self, cx, What::Write, &result)?;
+            let what = io.what_waits();
+            io.note(self, cx, what, &result)?;
             ready!(result)?;
         }
         let both = Waker::from(self.clone());
         let result = io.stream()?.poll_write_vectored(&mut Context::from_waker(&both), bytes);
+        io.offered = result.is_pending();
         io.note(self, cx, What::Write, &result)?;
         let count = ready!(result)?;
         self.written.fetch_add(count as u64, Ordering::Relaxed);
+        self.by_library.fetch_add(count as u64, Ordering::Relaxed);
         (io.turn, io.stood_back) = (None, 0);
         let mut left = count;
         for part in bytes {
@@ -342,10 +363,16 @@ impl Io {
             }
             Poll::Pending => {
                 self.blocked = true;
-                self.settle::<()>(line, What::Write, &Poll::Pending);
+                let what = self.what_waits();
+                self.settle::<()>(line, what, &Poll::Pending);
                 Ok(())
             }
         }
+    }
+
+    /// What it is of that in line that waits. TLS may have taken all of it and not have sent it yet.
+    fn what_waits(&self) -> What {
+        if self.queue.is_empty() { What::Flush } else { What::Write }
     }
 
     /// Writes what is in line, if this is a place for it. Of both tasks of the library, who can go on is woken.
@@ -353,7 +380,7 @@ impl Io {
         line.check()?;
         let both = Waker::from(line.clone());
         let cx = &mut Context::from_waker(&both);
-        while !self.queue.is_empty() && (self.in_first || self.frames.is_between()) {
+        while !self.queue.is_empty() && !self.offered && (self.in_first || self.frames.is_between()) {
             let most = self.before_the_library();
             if most == 0 {
                 // Its turn: else a peer that is slow would never get what the library sends, pings among it.

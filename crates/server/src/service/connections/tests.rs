@@ -321,11 +321,11 @@ async fn where_there_is_no_websocket_nothing_is_put_in_line_by_anybody() {
     let (near, _far) = duplex(1_000);
     let mut near = all.wrap(near);
     let wire = near.wire();
-    assert_eq!(wire.takes("/", "s"), None);
+    assert_eq!(wire.takes("/", 1), None);
     near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-    assert_eq!(wire.takes("/", "s"), Some(false));
+    assert_eq!(wire.takes("/", 1), Some(false));
     drop(near);
-    assert_eq!((wire.takes("/", "s"), text(&wire, b'a', 1)), (Some(false), Pushed::Closed));
+    assert_eq!((wire.takes("/", 1), text(&wire, b'a', 1)), (Some(false), Pushed::Closed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,4 +336,118 @@ async fn a_websocket_that_is_not_understood_any_more_is_cut() {
     write.write_all(&[0x81, 0x80 | 5]).await.unwrap();
     assert_eq!(text(&wire, b'a', 1), Pushed::Closed);
     assert_eq!(reading.await.unwrap(), io::ErrorKind::ConnectionAborted);
+}
+
+/// A stream that takes all it is given at once, and then needs the peer to read before it is sent, as TLS does; and which may be told to
+/// take nothing.
+struct Slow {
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Default)]
+struct Taken {
+    bytes: Vec<u8>,
+    /// What it was last offered and did not take.
+    offered: Option<Vec<u8>>,
+    takes_nothing: bool,
+    sends_nothing: bool,
+    waker: Option<std::task::Waker>,
+}
+
+impl Taken {
+    fn go_on(&mut self) {
+        (self.takes_nothing, self.sends_nothing) = (false, false);
+        self.waker.take().into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+impl AsyncRead for Slow {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut taken = self.taken.lock();
+        // It may have begun with what it was offered: nothing else may come in its place.
+        if let Some(offered) = &taken.offered {
+            assert!(bytes.starts_with(offered), "{bytes:?} in place of {offered:?}");
+        }
+        if taken.takes_nothing {
+            taken.offered.get_or_insert_with(|| bytes.to_vec());
+            taken.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        taken.offered = None;
+        taken.bytes.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut taken = self.taken.lock();
+        if taken.sends_nothing {
+            taken.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A WebSocket over one.
+async fn slow(all: &Connections) -> (Half, Wire, Arc<Mutex<Taken>>) {
+    let taken = Arc::<Mutex<Taken>>::default();
+    let near = all.wrap(Slow { taken: taken.clone() });
+    let wire = near.wire();
+    let (read, mut write) = split(near);
+    write.write_all(SWITCH).await.unwrap();
+    taken.lock().bytes.clear();
+    ((read, write), wire, taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_stream_was_offered_comes_again_before_anything_else() {
+    let all = Connections::new(LIMIT);
+    let ((read, mut write), wire, taken) = slow(&all).await;
+    let _reading = reader(read);
+    taken.lock().takes_nothing = true;
+    let writing = tokio::spawn(async move {
+        write.write_all(&frame(b'L', 2)).await.unwrap();
+        write
+    });
+    for _ in 0..300 {
+        tokio::task::yield_now().await;
+        text(&wire, b'a', 2);
+        wire.flush();
+    }
+    taken.lock().go_on();
+    drop(writing.await.unwrap());
+    tokio::task::yield_now().await;
+    wire.flush();
+    assert!(taken.lock().bytes.starts_with(&[&frame(b'L', 2)[..], &frame(b'a', 2)].concat()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_taken_everything_at_last_may_rest() {
+    let all = Connections::new(LIMIT);
+    let ((read, _write), wire, taken) = slow(&all).await;
+    let reading = reader(read);
+    tokio::task::yield_now().await;
+    taken.lock().sends_nothing = true;
+    text(&wire, b'a', 2);
+    wire.flush();
+    tokio::time::sleep(LIMIT / 2).await;
+    taken.lock().go_on();
+    tokio::time::sleep(LIMIT * 10).await;
+    assert!(!reading.is_finished(), "it was cut while there was nothing to write");
+    // Who never takes it is cut.
+    taken.lock().sends_nothing = true;
+    text(&wire, b'b', 2);
+    wire.flush();
+    tokio::time::sleep(LIMIT * 2).await;
+    assert!(reading.is_finished());
 }

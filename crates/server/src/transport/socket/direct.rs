@@ -2,7 +2,7 @@
 //! copied, queued, framed and written for each socket, by two tasks that have to be woken; here a message is framed once for
 //! all, and what was put in line is written by the [flusher](super::flush).
 //!
-//! It is open to a socket whose session began on a WebSocket that the hub's [`Connections`](crate::service::Connections) hold, from when its client was told that
+//! It is open to a socket whose session began on a WebSocket that [`Connections`](crate::service::Connections) hold, from when its client was told that
 //! it has entered its namespace. What the library sends keeps its place among these, as the connection has one order.
 //! All others go by the library, and nobody by both: what was once given to the library could be overtaken.
 //!
@@ -20,15 +20,34 @@ use crate::service::{Pushed, Wire};
 /// For how long it is waited that the client is told that it has entered. It is the library's first word, so this is long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The connection of a session that began on a WebSocket, and the number of a socket's entry to its namespace. Noted where the entry is granted, before
+/// the library says so.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    wire: Wire,
+    number: u64,
+}
+
+impl Entry {
+    /// A socket is about to enter its namespace. `None` where it cannot go directly.
+    pub(super) fn grant(wire: Option<Wire>, namespace: &str) -> Option<Self> {
+        let wire = wire?;
+        let number = wire.grant(namespace)?;
+        Some(Self { wire, number })
+    }
+}
+
 /// The way of one socket.
 #[derive(Debug)]
 pub(super) struct Direct {
-    wire: Option<Wire>,
-    session: Box<str>,
+    entry: Option<Entry>,
     way: AtomicU8,
     /// When it was first asked for, in milliseconds of the steady clock; 0 before that.
     asked: AtomicU64,
 }
+
+/// How many messages that are said once may wait beyond all others.
+const ONCE: usize = 16;
 
 /// By which way a socket gets its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +59,10 @@ pub(super) enum Way {
 }
 
 impl Direct {
-    /// The way of a session; without a connection it is the library's.
-    pub(super) fn new(wire: Option<Wire>, session: &str) -> Self {
-        let way = if wire.is_some() { Way::Undecided } else { Way::Library };
-        Self { wire, session: session.into(), way: AtomicU8::new(way as u8), asked: AtomicU64::new(0) }
+    /// The way of who has entered so; without an entry it is the library's.
+    pub(super) fn new(entry: Option<Entry>) -> Self {
+        let way = if entry.is_some() { Way::Undecided } else { Way::Library };
+        Self { entry, way: AtomicU8::new(way as u8), asked: AtomicU64::new(0) }
     }
 
     /// The way, which once known stays.
@@ -53,7 +72,8 @@ impl Direct {
             2 => return Way::Library,
             _ => {}
         }
-        let takes = self.wire.as_ref().map_or(Some(false), |wire| wire.takes(namespace, &self.session));
+        let takes =
+            self.entry.as_ref().map_or(Some(false), |entry| entry.wire.takes(namespace, entry.number));
         let found = match takes {
             Some(true) => Way::Direct,
             Some(false) => Way::Library,
@@ -85,10 +105,15 @@ impl Direct {
         }
     }
 
-    /// Puts a frame in line, with the connection where that has to be flushed.
-    pub(super) fn push(&self, frame: &Bytes, limits: &HubLimits) -> (Pushed, Option<&Wire>) {
-        let Some(wire) = &self.wire else { return (Pushed::Closed, None) };
-        (wire.push(frame, limits.socket_bytes, limits.socket_buffer), Some(wire))
+    /// Puts a frame in line, with the connection, which may have to be flushed. What is said once goes however many bytes wait there.
+    pub(super) fn push(&self, frame: &Bytes, limits: &HubLimits, once: bool) -> (Pushed, Option<&Wire>) {
+        let Some(Entry { wire, .. }) = &self.entry else { return (Pushed::Closed, None) };
+        let (bytes, messages) = if once {
+            (usize::MAX, limits.socket_buffer.saturating_add(ONCE))
+        } else {
+            (limits.socket_bytes, limits.socket_buffer)
+        };
+        (wire.push(frame, bytes, messages), Some(wire))
     }
 }
 
@@ -149,11 +174,13 @@ mod tests {
     fn nobody_goes_by_both() {
         let (wire, _) = Wire::manual();
         // Of a connection that is closed it is known.
-        assert_eq!(Direct::new(Some(wire), "s").way("/", || Duration::ZERO), Way::Library);
-        let none = Direct::new(None, "s");
+        let entry = Entry::grant(Some(wire), "/");
+        assert!(entry.is_some());
+        assert_eq!(Direct::new(entry.clone()).way("/", || Duration::ZERO), Way::Library);
+        let none = Direct::new(None);
         assert_eq!(none.way("/", || Duration::ZERO), Way::Library);
         assert_eq!(none.decide(Way::Direct), Way::Library);
-        let direct = Direct { way: AtomicU8::new(Way::Direct as u8), ..Direct::new(None, "s") };
+        let direct = Direct { way: AtomicU8::new(Way::Direct as u8), ..Direct::new(entry) };
         assert_eq!((direct.by_library(), direct.way("/", || Duration::ZERO)), (Way::Direct, Way::Direct));
     }
 }

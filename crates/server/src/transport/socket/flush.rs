@@ -5,6 +5,7 @@
 //!
 //! In: connections that have something new, each once. *What it never does:* wait for a peer; the connection goes on by itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -54,6 +55,8 @@ impl Flusher {
                 tokio::spawn(flush(fresh.split_off(fresh.len() - share)));
             }
             flush(fresh).await;
+            // A list is also a budget: a task that never pauses is told that nothing can be written.
+            tokio::task::yield_now().await;
         }
         // What came last; also the library sees to it when it closes a connection.
         let last = std::mem::take(&mut *self.fresh.lock());
@@ -63,7 +66,11 @@ impl Flusher {
 
 async fn flush(fresh: Vec<Wire>) {
     for (number, wire) in fresh.into_iter().enumerate() {
-        wire.flush();
+        // The stream may be a host's own. What it does to one connection is not to end all.
+        if catch_unwind(AssertUnwindSafe(|| wire.flush())).is_err() {
+            tracing::error!("a connection's stream panicked; it is cut");
+            wire.cut();
+        }
         if number % AT_ONCE == AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }

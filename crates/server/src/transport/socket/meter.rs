@@ -1,8 +1,9 @@
-//! How many bytes wait in the buffer of a socket. The library bounds it in messages only, and a message may be large.
+//! How many bytes wait in the library's buffer of a session: answers, and what goes to subscribers by the library and not
+//! [directly](super::direct). The library bounds it in messages only, and a message may be large.
 //!
-//! What is put in is counted here; what came out is read from the connection, of which the [`Wire`] tells how much was
-//! written to it, or from the polls of a session, each of which takes all there is. The count may be too low, because the
-//! connection writes more than what was counted, but never too high: that would pause a subscription for ever.
+//! What is put in is counted here; what came out is read from the connection, of which the [`Wire`] tells how much the library
+//! wrote to it, or from the polls of a session, each of which takes all there is. The count may be too low, because the
+//! library writes more than what was counted, but never too high: that would pause a subscription for ever.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -50,7 +51,7 @@ enum Outflow {
 impl Inner {
     fn settle(&mut self) {
         if let Outflow::Wire(wire, seen) = &mut self.outflow {
-            let written = wire.written();
+            let written = wire.by_library();
             let left = written.saturating_sub(*seen);
             self.waiting = self.waiting.saturating_sub(left);
             self.answers = self.answers.saturating_sub(left);
@@ -138,7 +139,7 @@ impl Meter {
     /// From now on the session writes to this connection.
     fn upgraded(&self, wire: Option<Wire>) {
         self.inner.lock().outflow = wire.map_or(Outflow::Unknown, |wire| {
-            let written = wire.written();
+            let written = wire.by_library();
             Outflow::Wire(wire, written)
         });
     }

@@ -15,7 +15,7 @@ use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
 
-use super::direct::{self, Direct};
+use super::direct::{self, Direct, Entry};
 use super::flush::Flusher;
 use super::message;
 use super::meter::{Meter, Meters};
@@ -112,7 +112,7 @@ impl Peer {
         if self.direct.way(self.socket.ns(), now) == direct::Way::Direct
             || self.direct.by_library() == direct::Way::Direct
         {
-            return self.put(&direct::frame(self.socket.ns(), event, payload));
+            return self.put(&direct::frame(self.socket.ns(), event, payload), true);
         }
         let bytes = event.len() + payload.get().len();
         self.meter.add(bytes);
@@ -120,11 +120,11 @@ impl Peer {
     }
 
     /// Puts a finished frame in line.
-    fn put(&self, frame: &Bytes) -> Sent {
+    fn put(&self, frame: &Bytes, once: bool) -> Sent {
         if self.left.load(Ordering::Acquire) {
             return Sent::Gone;
         }
-        match self.direct.push(frame, &self.hub.0.config.limits) {
+        match self.direct.push(frame, &self.hub.0.config.limits, once) {
             (Pushed::Fresh, Some(wire)) => {
                 self.flusher.add(wire);
                 Sent::Buffered
@@ -162,7 +162,7 @@ impl Peer {
             return Sent::Gone;
         }
         match self.direct.way(self.socket.ns(), || self.hub.0.clock.steady()) {
-            direct::Way::Direct => self.put(&frame(self.socket.ns())),
+            direct::Way::Direct => self.put(&frame(self.socket.ns()), false),
             direct::Way::Undecided if self.left.load(Ordering::Acquire) => Sent::Gone,
             direct::Way::Undecided => Sent::Full,
             direct::Way::Library if self.meter.take(bytes) => self.sent(emit(), bytes),
@@ -251,7 +251,7 @@ impl Peers {
                     dialect,
                     socket: socket.clone(),
                     hub: self.hub.clone(),
-                    direct: Direct::new(meter.begun_on(), socket.id.as_str()),
+                    direct: Direct::new(socket.extensions.remove::<Entry>()),
                     meter,
                     flusher: self.flusher.clone(),
                     rights: Rights::default(),
