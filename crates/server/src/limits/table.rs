@@ -123,10 +123,10 @@ macro_rules! with_limits {
             /// The most subscriptions of one socket: each pipeline, each type, and all, is one.
             subscriptions: usize = 10_000, 1, ANY, counted
                 "The acknowledgement: `limit_exceeded`. Nothing more is subscribed, and what was goes on.";
-            /// Messages that wait in a socket's buffer before its subscriptions pause.
+            /// Messages that wait for a connection before its subscriptions pause; of a session that began by polling, for each of its sockets.
             socket_buffer: usize = 1_024, 512, 1_048_576, uncounted
                 "Its subscriptions pause. Counted by `ragpulse_paused_total`.";
-            /// Bytes that wait in a socket's buffer before its subscriptions pause, where the listener tells what was written
+            /// Bytes that wait for a connection before its subscriptions pause, where the listener tells what was written
             /// (see `service::Wire`), and as many bytes of answers.
             socket_bytes: usize = 2_097_152, 65_536, ANY, counted
                 "Its subscriptions pause, counted by `ragpulse_paused_total`. Where so many answers wait, the acknowledgement: `overloaded`, counted here.";

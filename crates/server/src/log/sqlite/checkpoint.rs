@@ -7,10 +7,12 @@
 //! the writer's own.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags};
 
 /// How long after a commit. What comes within that time is moved together.
@@ -18,40 +20,65 @@ const AFTER: Duration = Duration::from_millis(250);
 
 /// The thread, as long as this is there.
 pub(super) struct Checkpointer {
-    /// `None` once it is to end.
-    committed: Option<SyncSender<()>>,
+    told: Arc<Told>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is told.
+#[derive(Default)]
+struct Told {
+    /// Something was committed that was not moved. Looked at for each commit, so it is no lock; the thread is woken for the first alone.
+    committed: AtomicBool,
+    ends: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl Told {
+    /// Waits until something was committed, and then until it is due; `false` where the thread is to end.
+    fn due(&self) -> bool {
+        let mut ends = self.ends.lock();
+        while !*ends && !self.committed.load(Ordering::Acquire) {
+            self.woken.wait(&mut ends);
+        }
+        let due = Instant::now() + AFTER;
+        while !*ends && !self.woken.wait_until(&mut ends, due).timed_out() {}
+        self.committed.store(false, Ordering::Release);
+        !*ends
+    }
 }
 
 impl Checkpointer {
     /// Begins the thread on a store that is open. Without one the writer does it all.
     pub(super) fn start(path: &Path) -> Self {
-        let (committed, waiting) = sync_channel(1);
+        let told = Arc::<Told>::default();
+        let of_thread = told.clone();
         let begin = || -> Result<JoinHandle<()>, Box<dyn std::error::Error>> {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
             let thread = std::thread::Builder::new().name("ragpulse-pages".to_owned());
-            Ok(thread.spawn(move || run(&connection, &waiting))?)
+            Ok(thread.spawn(move || run(&connection, &of_thread))?)
         };
         let thread = begin()
             .inspect_err(
                 |error| tracing::warn!(%error, "the store's log is moved into its file by the writer alone"),
             )
             .ok();
-        Self { committed: Some(committed), thread }
+        Self { told, thread }
     }
 
     /// Something was committed.
     pub(super) fn committed(&self) {
-        if let Some(committed) = &self.committed {
-            // Where one waits already, or there is no thread, nothing is lost.
-            let _ = committed.try_send(());
+        if !self.told.committed.swap(true, Ordering::AcqRel) {
+            // Under the lock, so that it is not between its look and its wait.
+            let _ends = self.told.ends.lock();
+            self.told.woken.notify_one();
         }
     }
 
     /// Ends the thread, and returns once it has let go of the file.
     pub(super) fn stop(&mut self) {
-        self.committed = None;
+        *self.told.ends.lock() = true;
+        self.told.woken.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -64,16 +91,8 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(connection: &Connection, committed: &Receiver<()>) {
-    while committed.recv().is_ok() {
-        let due = Instant::now() + AFTER;
-        loop {
-            match committed.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(()) => {}
-                Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
+fn run(connection: &Connection, told: &Told) {
+    while told.due() {
         let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         if let Err(error) = moved {
             tracing::debug!(%error, "the store's log was not moved into its file; the writer will");

@@ -391,7 +391,12 @@ impl Io {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let waiting = self.queue.iter().zip(&mut slices).take(most);
             let count = waiting.map(|(frame, slice)| *slice = IoSlice::new(frame)).count();
-            let written = ready!(Pin::new(&mut **stream).poll_write_vectored(cx, &slices[..count]))?;
+            let stream = Pin::new(&mut **stream);
+            let written = match &slices[..count] {
+                // Mostly it is one, which the system takes a little faster so.
+                [one] => ready!(stream.poll_write(cx, one))?,
+                some => ready!(stream.poll_write_vectored(cx, some))?,
+            };
             if written == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
