@@ -178,6 +178,32 @@ async fn what_nobody_reports_for_ends_though_the_hub_that_should_end_it_is_gone(
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_left_by_a_hub_that_was_killed_before_it_could_answer_has_left() {
+    for how in [Cut::Before, Cut::After] {
+        let nodes = nodes(2).await;
+        nodes[0].publish("one", "p", online_for(8)).await;
+        nodes[0].publish("two", "p", heartbeat()).await;
+        nodes[1].log.hold();
+        let node = nodes.nodes[1].clone();
+        let left = tokio::spawn(async move { node.publish("two", "p", offline()).await });
+        nodes.pass(250).await;
+        nodes[1].log.cut(how);
+        nodes.pass(2_250).await;
+        assert!(!left.is_finished(), "nobody answers it");
+        // Whether the other one is the last is what the log says, and not what was heard here.
+        let receipt = nodes[0].publish("one", "p", offline()).await;
+        let story = nodes[0].story("p").await;
+        if how == Cut::After {
+            assert_eq!([&receipt["accepted"], &receipt["conflated"]], [1, 0]);
+            assert_eq!(story, ["online", "offline normal_shutdown"]);
+        } else {
+            assert_eq!([&receipt["accepted"], &receipt["conflated"]], [0, 1]);
+            assert_eq!(story, ["online"], "it was never taken that the second one leaves");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_that_was_planned_and_never_appended_is_told_by_another() {
     for how in [Cut::Before, Cut::After] {
         for count in [2, 3] {
