@@ -7,6 +7,7 @@
 //! | `idle` | what a hub keeps in memory for each connection that hears nothing |
 //! | `lockstep` | nothing itself: one event at a time, for a hub whose instructions are counted; `cargo xtask instructions` |
 
+mod bare;
 mod callback;
 mod hub;
 mod idle;
@@ -40,6 +41,9 @@ enum Command {
     Callback(callback::Options),
     /// What a hub keeps in memory for each idle connection.
     Idle(idle::Options),
+    /// Answers every request with the same bytes: what the suite measures answers by.
+    #[command(hide = true)]
+    Bare,
     /// One event at a time, the next when everybody has the last.
     Lockstep(lockstep::Options),
 }
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::Suite(options) => suite::run(&options),
         Command::Callback(options) => in_runtime(callback::run(options)),
         Command::Idle(options) => in_runtime(idle::run(options)),
+        Command::Bare => bare::run(),
         Command::Lockstep(options) => in_runtime(lockstep::run(options)),
     };
     match result {

@@ -34,6 +34,9 @@ pub(crate) enum Kind {
     /// The same with connections that are kept.
     #[value(skip)]
     PolledKept,
+    /// A loop that answers every request with the same bytes: the system's part of an answer.
+    #[value(skip)]
+    Bare,
 }
 
 /// The servers with sockets.
@@ -48,6 +51,7 @@ impl Kind {
             Self::Python => "python-socketio",
             Self::Polled => "Python http.server",
             Self::PolledKept => "Python http.server, kept alive",
+            Self::Bare => "a bare loop, the same answer always",
         }
     }
 }
@@ -95,6 +99,11 @@ impl Programs {
             Kind::Hub => {
                 let mut command = Command::new(self.built.join("ragpulse"));
                 command.args(["serve", "--listen", "127.0.0.1:0"]);
+                command
+            }
+            Kind::Bare => {
+                let mut command = Command::new(self.built.join("ragpulse-bench"));
+                command.arg("bare");
                 command
             }
             Kind::Plain => Command::new(self.built.join("ragpulse-plain-relay")),

@@ -18,7 +18,8 @@ use crate::suite::server::{Kind, Server};
 
 /// Who is polled, and over how many connections: as many as there are on their way at once. Python's server lets few wait
 /// to be taken in.
-const POLLED: [(Kind, usize); 3] = [(Kind::Hub, 32), (Kind::Polled, 4), (Kind::PolledKept, 32)];
+const POLLED: [(Kind, usize); 4] =
+    [(Kind::Hub, 32), (Kind::Bare, 32), (Kind::Polled, 4), (Kind::PolledKept, 32)];
 
 /// What a run of polls came to.
 #[derive(Clone, Copy)]
@@ -28,7 +29,7 @@ struct Polls {
     generator: f64,
 }
 
-/// Runs all three in turns.
+/// Runs all in turns.
 pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
     let title = "polls without news";
     let window = context.length(Duration::from_secs(5), Duration::from_secs(1));
@@ -39,8 +40,17 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
             let (kind, connections) = POLLED[at];
             context.tell(title, round, kind.name());
             let server = context.programs.start(kind)?;
-            server.ready()?;
-            let tag = if kind == Kind::Hub { Some(prepare(&server)?) } else { None };
+            let tag = match kind {
+                Kind::Hub => {
+                    server.ready()?;
+                    Some(prepare(&server)?)
+                }
+                Kind::Bare => Some("W/\"0123456789abcdef\"".to_owned()),
+                _ => {
+                    server.ready()?;
+                    None
+                }
+            };
             let cores = context.programs.cores.of_generator();
             let polls = poll(&server, connections, kind == Kind::Polled, tag.as_deref(), window, cores)?;
             context.busy(title, kind, polls.generator);
@@ -58,12 +68,18 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<(), AnyError> {
     let rows = rows.collect();
     context.rows(title, &["server", "answers/s", "CPU µs/answer", "generator busy"], rows);
     let rates = |polls: &[Polls]| polls.iter().map(|polls| polls.per_second).collect::<Vec<_>>();
-    let [hub, polled, kept] = &results;
+    let [hub, bare, polled, kept] = &results;
     for (peer, polls) in [(Kind::Polled, polled), (Kind::PolledKept, kept)] {
         let what = format!("304s a second, hub / {}", peer.name());
         let ratio = Spread::of(figures::ratios(&rates(hub), &rates(polls)));
         context.target(Target::at_least(what, 20.0, "×").asked(peer == Kind::Polled), ratio);
     }
+    // No server answers more than this, so it says how much of the target there is room for.
+    let what = format!("304s a second, {} / {}", Kind::Bare.name(), Kind::Polled.name());
+    context.target(
+        Target::at_least(what, 20.0, "×").asked(false),
+        Spread::of(figures::ratios(&rates(bare), &rates(polled))),
+    );
     Ok(())
 }
 
