@@ -192,11 +192,13 @@ fn namespace(io: &SocketIo, path: &str, peers: &Arc<Peers>, implicit: Option<Pip
         let peers = peers.clone();
         move |socket: SocketRef| {
             let peer = peers.of(&socket, dialect);
-            if let Some(kind) = &implicit {
-                commands::follow_own_type(&peers, &peer, kind);
+            let (peers, implicit) = (peers.clone(), implicit.clone());
+            // Beside the library: until this returns it ignores whoever leaves and enters again, and what is subscribed here may
+            // arrive before that.
+            async move {
+                commands::greet(&peers, &peer, implicit.as_ref());
+                peers.let_go_if_left(&peer);
             }
-            peers.let_go_if_left(&peer);
-            async {}
         }
     };
     io.ns(path.to_owned(), connected.with(admit));

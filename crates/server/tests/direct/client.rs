@@ -135,6 +135,11 @@ impl Client {
         Self { stream, input: VecDeque::new(), bits: 65_536, last: 0, pings: 0, may_tear: false, acks: 0 }
     }
 
+    /// Is gone without a word. What it has not read has the kernel reset the connection.
+    pub(crate) fn reset(self) {
+        drop(self.stream);
+    }
+
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
         self.stream.flush().await.unwrap();
@@ -240,6 +245,10 @@ impl Client {
             if text == "2" {
                 self.pings += 1;
                 self.send("3").await;
+                continue;
+            }
+            if text == "1" {
+                // Engine.IO ends; the frame that closes follows.
                 continue;
             }
             let packet = read(&text);

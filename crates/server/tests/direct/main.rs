@@ -5,6 +5,8 @@
 mod support;
 
 mod client;
+mod close;
+mod crafted;
 mod namespaces;
 mod sizes;
 mod slow;

@@ -1,5 +1,7 @@
 //! Several namespaces on one connection, and one that is left and entered again: each gets its own from when it has entered.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::client::{Client, Over, Packet, seq};
@@ -13,11 +15,17 @@ fn others(packets: &[Packet], namespace: &str) -> usize {
     packets.iter().filter(|packet| packet.namespace() != namespace).count()
 }
 
-/// Enters a namespace; nothing of it may come before it was told that it has.
+/// Enters a namespace; nothing of it may come before it was told that it has. The library ignores who enters again before it is done
+/// with the entry before, and that cannot be seen from here: then it asks again.
 async fn enter_first(client: &mut Client, namespace: &str) {
-    client.send(&if namespace == "/" { "40".to_owned() } else { format!("40{namespace},") }).await;
+    let packet = if namespace == "/" { "40".to_owned() } else { format!("40{namespace},") };
+    client.send(&packet).await;
     loop {
-        match client.packet().await {
+        let Ok(next) = tokio::time::timeout(Duration::from_secs(2), client.packet()).await else {
+            client.send(&packet).await;
+            continue;
+        };
+        match next {
             Packet::Entered(entered) if entered == namespace => return,
             packet => assert_ne!(packet.namespace(), namespace, "{packet:?} before it has entered"),
         }
@@ -70,6 +78,7 @@ async fn who_enters_again_gets_nothing_before_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+
 async fn who_enters_again_gets_nothing_before_it_is_told_where_tasks_run_beside_each_other() {
     again(&Over::Plain).await;
     again(&Over::tls()).await;

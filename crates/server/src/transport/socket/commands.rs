@@ -41,11 +41,12 @@ pub(super) fn register(
     implicit: Option<PipelineType>,
 ) {
     let pace = Arc::new(Pace::new(peers.hub()));
-    let (of, own) = (peers.clone(), pace.clone());
+    let (of, own, greeted_by) = (peers.clone(), pace.clone(), implicit.clone());
     socket.on("subscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
+        greet(&of, &peer, greeted_by.as_ref());
         let reply = heard(&own, &peer, data, &of)
-            .and_then(|request| subscribe(&of, &peer, request, implicit.as_ref()));
+            .and_then(|request| subscribe(&of, &peer, request, greeted_by.as_ref()));
         told(&of, &reply);
         of.let_go_if_left(&peer);
         // Everything is joined by now. Only where the log has to be asked what it has, the answer takes a little longer.
@@ -76,6 +77,7 @@ pub(super) fn register(
     let (of, own) = (peers.clone(), pace.clone());
     socket.on("unsubscribe", move |socket: SocketRef, TryData(data): TryData<Raw>, ack: AckSender| {
         let peer = of.of(&socket, dialect);
+        greet(&of, &peer, implicit.as_ref());
         let reply = heard(&own, &peer, data, &of).and_then(|request| unsubscribe(&of, &peer, request));
         told(&of, &reply);
         of.let_go_if_left(&peer);
@@ -365,8 +367,17 @@ fn follow(
     }
 }
 
-/// Follows the type of a reference namespace. What is followed already goes on as it is.
-pub(super) fn follow_own_type(peers: &Peers, peer: &Arc<Peer>, own: &PipelineType) {
+/// Follows the type of a reference namespace, once: when its socket has entered, or by its first command, where that is heard before.
+pub(super) fn greet(peers: &Peers, peer: &Arc<Peer>, own: Option<&PipelineType>) {
+    let Some(own) = own else { return };
+    let mut greeted = peer.greeted.lock();
+    if !std::mem::replace(&mut *greeted, true) {
+        follow_own_type(peers, peer, own);
+    }
+}
+
+/// What is followed already goes on as it is.
+fn follow_own_type(peers: &Peers, peer: &Arc<Peer>, own: &PipelineType) {
     let _turn = peer.rights.turn.lock();
     let own = Scope::Type(own.clone());
     peer.follows.lock().scopes.insert(own.clone());

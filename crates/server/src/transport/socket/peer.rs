@@ -61,6 +61,8 @@ pub(crate) struct Peer {
     flusher: Arc<Flusher>,
     pub(super) rights: Rights,
     pub(super) follows: Mutex<Follows>,
+    /// It has been subscribed to what its namespace is of.
+    pub(super) greeted: Mutex<bool>,
     /// It has left its namespace: nothing more is put in line for it.
     left: AtomicBool,
 }
@@ -256,6 +258,7 @@ impl Peers {
                     flusher: self.flusher.clone(),
                     rights: Rights::default(),
                     follows: Mutex::default(),
+                    greeted: Mutex::default(),
                     left: AtomicBool::new(false),
                 })
             })
