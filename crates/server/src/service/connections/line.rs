@@ -69,7 +69,7 @@ struct Io {
     queue: VecDeque<Bytes>,
     /// The bytes of the queue.
     queued: usize,
-    /// The first of the queue has gone in part.
+    /// The first of the queue has gone in part, or was offered to the stream.
     in_first: bool,
     /// How many were ever put in line, and how many have gone.
     pushed: u64,
@@ -394,9 +394,12 @@ impl Io {
             let stream = Pin::new(&mut **stream);
             let written = match &slices[..count] {
                 // Mostly it is one, which the system takes a little faster so.
-                [one] => ready!(stream.poll_write(cx, one))?,
-                some => ready!(stream.poll_write_vectored(cx, some))?,
+                [one] => stream.poll_write(cx, one),
+                some => stream.poll_write_vectored(cx, some),
             };
+            // Like what the library offers: the stream may have begun with it.
+            self.in_first |= written.is_pending();
+            let written = ready!(written)?;
             if written == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }

@@ -432,6 +432,31 @@ async fn what_the_stream_was_offered_comes_again_before_anything_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_in_line_and_was_offered_comes_again_before_the_library() {
+    let all = Connections::new(LIMIT);
+    let ((read, mut write), wire, taken) = slow(&all).await;
+    let _reading = reader(read);
+    tokio::task::yield_now().await;
+    taken.lock().takes_nothing = true;
+    text(&wire, b'a', 2);
+    text(&wire, b'b', 2);
+    wire.flush();
+    let writing = tokio::spawn(async move {
+        write.write_all(&frame(b'L', 2)).await.unwrap();
+        write
+    });
+    for _ in 0..300 {
+        tokio::task::yield_now().await;
+        text(&wire, b'c', 2);
+        wire.flush();
+    }
+    taken.lock().go_on();
+    drop(writing.await.unwrap());
+    let first = [b'a', b'b', b'L'].map(|letter| frame(letter, 2)).concat();
+    assert!(taken.lock().bytes.starts_with(&first));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_taken_everything_at_last_may_rest() {
     let all = Connections::new(LIMIT);
     let ((read, _write), wire, taken) = slow(&all).await;
