@@ -20,8 +20,11 @@ fn others(packets: &[Packet], namespace: &str) -> usize {
 async fn enter_first(client: &mut Client, namespace: &str) {
     let packet = if namespace == "/" { "40".to_owned() } else { format!("40{namespace},") };
     client.send(&packet).await;
+    let mut asked = 1;
     loop {
         let Ok(next) = tokio::time::timeout(Duration::from_secs(2), client.packet()).await else {
+            assert!(asked < 5, "{namespace} is not entered, however often it is asked");
+            asked += 1;
             client.send(&packet).await;
             continue;
         };
