@@ -107,6 +107,8 @@ export class Snapshots {
 
   get(pipeline: PipelineId): PipelineStatus | null {
     let snapshot = this.#snapshots.get(pipeline);
+    // One that has only just come is not among `pipelines` yet: both show it with the next frame.
+    if (snapshot === undefined && this.#changed.has(pipeline) && !this.pipelines.includes(pipeline)) return null;
     if (snapshot === undefined) {
       const state = this.#source.state(pipeline);
       snapshot = state ? toStatus(state) : null;

@@ -52,6 +52,18 @@ test("a snapshot stays the same object until listeners are told of the next", ()
   expect(seen).toEqual([5, 6]);
 });
 
+test("a pipeline that comes is shown and listed by the same frame", () => {
+  const session = new Session();
+  const pipelines: string[] = [];
+  const snapshots = new Snapshots({ state: () => session.state, pipelines: () => [...pipelines] });
+  session.handle(event(1));
+  pipelines.push("p");
+  snapshots.take(told);
+  expect([snapshots.get("p"), snapshots.pipelines]).toEqual([null, []]);
+  vi.runAllTimers();
+  expect([snapshots.get("p")?.seq, snapshots.pipelines]).toEqual([1, ["p"]]);
+});
+
 test("a page is told once a frame, and by a timer when it draws none", () => {
   const { frames, draw } = page();
   const snapshots = new Snapshots(of(() => null));
