@@ -125,6 +125,8 @@ pub(crate) struct Client {
     pub(crate) last: usize,
     /// How many pings of Engine.IO came.
     pub(crate) pings: usize,
+    /// How many heartbeats of the hub came.
+    pub(crate) heartbeats: u64,
     /// It may end within a frame, as it is cut.
     pub(crate) may_tear: bool,
     acks: u64,
@@ -132,7 +134,16 @@ pub(crate) struct Client {
 
 impl Client {
     fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, input: VecDeque::new(), bits: 65_536, last: 0, pings: 0, may_tear: false, acks: 0 }
+        Self {
+            stream,
+            input: VecDeque::new(),
+            bits: 65_536,
+            last: 0,
+            pings: 0,
+            heartbeats: 0,
+            may_tear: false,
+            acks: 0,
+        }
     }
 
     /// Is gone without a word. What it has not read has the kernel reset the connection.
@@ -255,6 +266,7 @@ impl Client {
             if !matches!(&packet, Packet::Event(_, name, _) if name == "heartbeat") {
                 return packet;
             }
+            self.heartbeats += 1;
         }
     }
 

@@ -51,7 +51,9 @@ impl Slow {
             Packet::Ack(_, number, answer) => {
                 let (asked, given) = self.asked.remove(0);
                 assert_eq!(number, asked, "answers come in the order of their commands");
-                assert!(self.received >= given, "an answer went before {} events", given - self.received);
+                // On a machine that has no time for this the hub gives heartbeats too.
+                let received = self.received + self.client.heartbeats;
+                assert!(received >= given, "an answer went before {} events", given - received);
                 assert_eq!(answer.get("error"), None, "{answer}");
                 self.answered += 1;
             }
