@@ -11,7 +11,7 @@ use ragpulse_server::service::{Connections, STALLED, Server, Wire};
 use ragpulse_server::{Config, Hub};
 use serde_json::json;
 use support::socket::Socket;
-use support::{TestHub, eventually, online};
+use support::{TestHub, descriptors, eventually, online};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -32,30 +32,6 @@ async fn flood(hub: &TestHub) {
     for _ in 0..6 {
         hub.publish("p", json!(vec![blob.clone(); 45])).await;
     }
-}
-
-/// How many sockets of this process have the port of the hub as their own: the listener, and one for each peer.
-#[cfg(target_os = "linux")]
-fn descriptors(port: u16) -> usize {
-    let mut sockets = std::collections::HashSet::new();
-    for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
-        if let Ok(target) = std::fs::read_link(entry.path())
-            && let Some(inode) = target.to_string_lossy().strip_prefix("socket:[")
-        {
-            sockets.insert(inode.trim_end_matches(']').to_owned());
-        }
-    }
-    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-    let ours = table.lines().skip(1).filter(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        fields[1].ends_with(&format!(":{port:04X}")) && sockets.contains(fields[9])
-    });
-    ours.count()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn descriptors(_: u16) -> usize {
-    0
 }
 
 /// A hundred that stall, of every kind.

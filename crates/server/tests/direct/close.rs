@@ -49,7 +49,7 @@ async fn full(over: &Over) {
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?} at a deadline of 5 s", begun.elapsed());
     assert_eq!((handle.stats().connections, handle.stats().subscriptions), (0, 0));
     #[cfg(target_os = "linux")]
-    assert_eq!(super::descriptors(address.port()), 0);
+    assert_eq!(super::support::descriptors(address.port()), 0);
     assert_eq!(silent.len(), 2, "they are still there");
 }
 

@@ -82,6 +82,7 @@ async fn nothing_stays_of_those_that_leave_while_they_come() {
     })
     .await;
     #[cfg(target_os = "linux")]
-    eventually("their descriptors are closed", async || super::descriptors(hub.address.port()) == 2).await;
+    eventually("their descriptors are closed", async || super::support::descriptors(hub.address.port()) == 2)
+        .await;
     hub.stop().await;
 }

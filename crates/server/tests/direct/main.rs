@@ -63,22 +63,3 @@ impl Reporter {
 fn blob(length: usize) -> Value {
     json!({ "event": "x:blob", "data": { "text": "x".repeat(length) } })
 }
-
-/// How many sockets of this process have the port of the hub as their own: the listener, and one for each peer.
-#[cfg(target_os = "linux")]
-fn descriptors(port: u16) -> usize {
-    let mut sockets = std::collections::HashSet::new();
-    for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
-        if let Ok(target) = std::fs::read_link(entry.path())
-            && let Some(inode) = target.to_string_lossy().strip_prefix("socket:[")
-        {
-            sockets.insert(inode.trim_end_matches(']').to_owned());
-        }
-    }
-    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-    let ours = table.lines().skip(1).filter(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        fields[1].ends_with(&format!(":{port:04X}")) && sockets.contains(fields[9])
-    });
-    ours.count()
-}

@@ -158,7 +158,8 @@ async fn stalls(over: &Over) {
     })
     .await;
     #[cfg(target_os = "linux")]
-    eventually("its descriptor is closed", async || super::descriptors(hub.address.port()) <= 3).await;
+    eventually("its descriptor is closed", async || super::support::descriptors(hub.address.port()) <= 3)
+        .await;
     // The other is none the worse for it. The reporter was idle for too long.
     let mut reporter = Reporter(over.wide(hub.address).await);
     reporter.flood("p", 1).await;

@@ -40,6 +40,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// One connection.
 pub(super) struct Line {
     stalled: Duration,
+    /// The stream takes several parts in one write.
+    pub(super) is_vectored: bool,
     cut: AtomicBool,
     written: AtomicU64,
     /// Of these, what the library wrote.
@@ -125,6 +127,7 @@ impl Line {
     pub(super) fn new(stream: Option<Box<dyn Stream>>, stalled: Duration) -> Arc<Self> {
         Arc::new(Self {
             stalled,
+            is_vectored: stream.as_ref().is_some_and(|stream| stream.is_write_vectored()),
             cut: AtomicBool::new(false),
             written: AtomicU64::new(0),
             by_library: AtomicU64::new(0),
@@ -291,7 +294,7 @@ impl Line {
             ready!(result)?;
         }
         let both = Waker::from(self.clone());
-        let result = io.stream()?.poll_write_vectored(&mut Context::from_waker(&both), bytes);
+        let result = write(io.stream()?, &mut Context::from_waker(&both), bytes);
         io.offered = result.is_pending();
         io.note(self, cx, What::Write, &result)?;
         let count = ready!(result)?;
@@ -333,6 +336,18 @@ impl Line {
         let result = io.stream()?.poll_shutdown(&mut Context::from_waker(&both));
         io.note(self, cx, What::Flush, &result)?;
         result
+    }
+}
+
+/// Writes these parts. Mostly it is one, which the system takes a little faster so.
+fn write(
+    stream: Pin<&mut dyn Stream>,
+    cx: &mut Context<'_>,
+    parts: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    match parts {
+        [one] => stream.poll_write(cx, one),
+        some => stream.poll_write_vectored(cx, some),
     }
 }
 
@@ -391,12 +406,7 @@ impl Io {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let waiting = self.queue.iter().zip(&mut slices).take(most);
             let count = waiting.map(|(frame, slice)| *slice = IoSlice::new(frame)).count();
-            let stream = Pin::new(&mut **stream);
-            let written = match &slices[..count] {
-                // Mostly it is one, which the system takes a little faster so.
-                [one] => stream.poll_write(cx, one),
-                some => stream.poll_write_vectored(cx, some),
-            };
+            let written = write(Pin::new(&mut **stream), cx, &slices[..count]);
             // Like what the library offers: the stream may have begun with it.
             self.in_first |= written.is_pending();
             let written = ready!(written)?;
